@@ -1,1 +1,3 @@
-//! enrich
+//! From raw records to events in the lake.
+
+pub mod worker;

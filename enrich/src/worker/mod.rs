@@ -1,0 +1,3 @@
+//! The worker: records of a source in, committed events out, each once.
+
+pub mod source;
