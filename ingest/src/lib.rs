@@ -1,1 +1,3 @@
-//! ingest
+#![doc = include_str!("../README.md")]
+
+pub mod spool;

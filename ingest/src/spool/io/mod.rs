@@ -1,0 +1,148 @@
+//! The spool's files, its writer thread and its readers.
+
+mod files;
+mod open;
+mod queue;
+mod reader;
+mod shared;
+mod writer;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+
+use self::queue::{Payloads, Queue};
+use self::shared::Shared;
+use super::{AppendError, Lag, RECORD_BYTES_MAX, Recovery, SpoolError, SpoolOptions, SpoolStats};
+
+pub use self::reader::Reader;
+
+/// An open spool. Clones share it; the last one to go writes what is queued, syncs it and ends the threads.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Spool {
+    /// Opens the spool in `options.dir`, making it when absent. Only the last segment is read.
+    ///
+    /// # Errors
+    /// The directory is in use by another process, cannot be written, or holds a damaged identity or cursor.
+    pub fn open(options: SpoolOptions) -> Result<(Self, Recovery), SpoolError> {
+        let queue = Arc::new(Queue::new(options.queue_records_max, options.queue_bytes_max));
+        let (shared, recovery) = open::open(options)?;
+        let shared = Arc::new(shared);
+        let threads = writer::start(&shared, &queue)?;
+        let inner = Inner { shared, queue, threads };
+        Ok((Self { inner: Arc::new(inner) }, recovery))
+    }
+
+    /// Appends a record and gives its sequence number once `write(2)` has returned.
+    ///
+    /// Never waits for room: a full queue is an error at once. When the returned future is dropped, the record may still be written.
+    ///
+    /// # Errors
+    /// The record was not written; see [`AppendError`].
+    pub async fn append(&self, payload: Bytes) -> Result<u64, AppendError> {
+        let written = self.inner.queue.push(Payloads::One(payload))?;
+        written.await.map_err(|_writer_gone| AppendError::Closed)?
+    }
+
+    /// Appends many records in order, waiting for room, and gives the sequence number of the last one. For imports; it blocks, so
+    /// it must not be called on an asynchronous task. An empty batch gives the end of the spool.
+    ///
+    /// # Errors
+    /// The batch was not written, or (when it is larger than one group) only a first part of it.
+    pub fn append_batch_blocking(&self, payloads: Vec<Bytes>) -> Result<u64, AppendError> {
+        let mut last = self.end_seq();
+        let mut pending = payloads.into_iter().peekable();
+        while pending.peek().is_some() {
+            let mut group = Vec::new();
+            let mut group_bytes = 0;
+            while let Some(payload) =
+                pending.next_if(|p| group.is_empty() || group_bytes + p.len() <= queue::GROUP_BYTES_MAX)
+            {
+                group_bytes += payload.len();
+                group.push(payload);
+            }
+            let written = self.inner.queue.push_blocking(Payloads::Many(group))?;
+            last = written.blocking_recv().map_err(|_writer_gone| AppendError::Closed)??;
+        }
+        Ok(last)
+    }
+
+    /// Opens the reader `name` at its durable position; a new one begins at the oldest record. From then on nothing that it has
+    /// not committed is dropped within the spool's bounds.
+    ///
+    /// # Errors
+    /// The name cannot be a file name, the reader is open already, or its cursor cannot be written.
+    pub fn reader(&self, name: &str) -> Result<Reader, SpoolError> {
+        Reader::open(Arc::clone(&self.inner.shared), name)
+    }
+
+    /// Forgets a reader that nobody will open again, so that it holds back no segment.
+    ///
+    /// # Errors
+    /// It is open, or its cursor file cannot be removed.
+    pub fn forget_reader(&self, name: &str) -> Result<(), SpoolError> {
+        self.inner.shared.forget_reader(name)
+    }
+
+    /// The spool's own identity, made once.
+    pub fn node(&self) -> &str {
+        &self.inner.shared.node
+    }
+
+    /// One past the last record that is written.
+    pub fn end_seq(&self) -> u64 {
+        self.inner.shared.written()
+    }
+
+    /// Everything before this sequence number would survive a power cut.
+    pub fn synced_through(&self) -> u64 {
+        self.inner.shared.synced()
+    }
+
+    /// Drops what may or must go now. The writer does this once a second by itself.
+    pub fn retain(&self) {
+        self.inner.shared.retain(files::now_ms(), 0);
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> SpoolStats {
+        self.inner.shared.stats()
+    }
+
+    /// How far the reader `name` is behind, open or not; `None` when it is unknown.
+    pub fn lag_of(&self, name: &str) -> Option<Lag> {
+        self.inner.shared.lag_of(name)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.shared.close();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a spool thread ended by a panic");
+            }
+        }
+    }
+}
+
+/// Refuses what could not be framed.
+fn check_size(payload: &Bytes) -> Result<(), AppendError> {
+    if payload.len() > RECORD_BYTES_MAX {
+        return Err(AppendError::TooLarge { bytes: payload.len(), max: RECORD_BYTES_MAX });
+    }
+    Ok(())
+}

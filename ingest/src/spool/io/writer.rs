@@ -1,0 +1,201 @@
+//! The one thread that writes, and the one that syncs beside it.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::super::frame;
+use super::super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
+use super::super::{AppendError, SpoolError};
+use super::files::{self, at};
+use super::queue::{Entry, Queue};
+use super::shared::Shared;
+
+/// How often an idle writer looks at ages and retention.
+const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+/// A group buffer that a burst made larger than this is given back.
+const BUFFER_BYTES_KEPT: usize = 4 << 20;
+
+pub(super) fn start(shared: &Arc<Shared>, queue: &Arc<Queue>) -> Result<Vec<JoinHandle<()>>, SpoolError> {
+    let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+        thread::Builder::new().name(name.into()).spawn(body).map_err(at("start a thread for", shared.segments_dir()))
+    };
+    let mut writer = Writer::new(Arc::clone(shared), Arc::clone(queue));
+    let mut threads = vec![spawn("spool-write", Box::new(move || writer.run()))?];
+    let every = shared.options.fsync_every;
+    if !every.is_zero() {
+        let shared = Arc::clone(shared);
+        let body = move || while !shared.wait_for_close(every) && shared.sync_or_go_on() {};
+        threads.push(spawn("spool-sync", Box::new(body))?);
+    }
+    Ok(threads)
+}
+
+impl Shared {
+    /// A failed sync is counted and said; the next one tries again.
+    fn sync_or_go_on(&self) -> bool {
+        if self.sync().is_err() {
+            self.counters.roll_wanted.store(true, Ordering::Relaxed);
+        }
+        true
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    /// One past the last record of the segment in use.
+    end_seq: u64,
+    base_seq: u64,
+    bytes: u64,
+    created_ms: u64,
+    /// What the file holds past `bytes` is a failed write that could not be cut away yet.
+    torn: bool,
+    buffer: Vec<u8>,
+    upkeep_due_ms: u64,
+}
+
+impl Writer {
+    fn new(shared: Arc<Shared>, queue: Arc<Queue>) -> Self {
+        let end_seq = shared.written();
+        Self {
+            shared,
+            queue,
+            end_seq,
+            base_seq: end_seq,
+            bytes: SEGMENT_HEADER_BYTES as u64,
+            created_ms: files::now_ms(),
+            torn: false,
+            buffer: Vec::new(),
+            upkeep_due_ms: 0,
+        }
+    }
+
+    fn run(&mut self) {
+        let mut group = Vec::new();
+        while !self.queue.take_group(UPKEEP_EVERY, &mut group) {
+            let now_ms = files::now_ms();
+            if !group.is_empty() {
+                self.commit(&mut group, now_ms);
+            }
+            if now_ms >= self.upkeep_due_ms {
+                self.upkeep(now_ms);
+            }
+        }
+        // A failure is counted and said by `sync` itself.
+        drop(self.shared.sync());
+    }
+
+    /// Writes one group and answers everybody who waits for it.
+    fn commit(&mut self, group: &mut Vec<Entry>, now_ms: u64) {
+        self.buffer.clear();
+        let payloads = group.iter().flat_map(|e| e.payloads.as_slice()).map(Bytes::as_ref);
+        let records = frame::encode(&mut self.buffer, self.end_seq, payloads);
+        let written = self.write(now_ms);
+        if let Err(error) = &written {
+            self.shared.counters.write_failures.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%error, records, "a group was not written");
+        }
+        let mut seq = self.end_seq;
+        if written.is_ok() {
+            self.end_seq += u64::from(records);
+            self.bytes += self.buffer.len() as u64;
+            self.shared.publish(self.end_seq, self.bytes, now_ms);
+            if self.shared.options.fsync_every.is_zero() {
+                self.shared.mark_synced(self.end_seq);
+            }
+        }
+        for entry in group.drain(..) {
+            seq += entry.payloads.as_slice().len() as u64;
+            let answer = written.clone().map(|()| seq.saturating_sub(1));
+            // Who asked may have gone; the record is kept all the same.
+            drop(entry.answer.send(answer));
+        }
+        if self.buffer.capacity() > BUFFER_BYTES_KEPT {
+            self.buffer = Vec::new();
+        }
+    }
+
+    fn write(&mut self, now_ms: u64) -> Result<(), AppendError> {
+        let wanted = self.buffer.len() as u64;
+        self.cut_torn().map_err(|e| self.failed(e))?;
+        let max_bytes = self.shared.options.max_bytes;
+        if self.shared.bytes() + wanted > max_bytes && self.shared.retain(now_ms, wanted) {
+            return Err(AppendError::Full { max_bytes });
+        }
+        let roll_wanted = self.shared.counters.roll_wanted.swap(false, Ordering::Relaxed);
+        let full = self.bytes + wanted > self.shared.options.segment_bytes;
+        if (full || roll_wanted) && self.end_seq > self.base_seq {
+            self.roll(now_ms).map_err(|e| self.failed(e))?;
+            // The first sequence number in the frame is the same: a roll uses none.
+        }
+        let file = self.shared.active_file();
+        let mut result = file.write_all_at(&self.buffer, self.bytes);
+        if result.is_ok() && self.shared.options.fsync_every.is_zero() {
+            result = file.sync_data();
+        }
+        result.map_err(|error| {
+            self.torn = true;
+            if let Err(cut_error) = self.cut_torn() {
+                tracing::warn!(%cut_error, path = %self.path().display(), "cut a failed write away; tried again before the next");
+            }
+            self.failed(error)
+        })
+    }
+
+    /// Nothing is written before what a failed write left behind is gone.
+    fn cut_torn(&mut self) -> io::Result<()> {
+        if self.torn {
+            self.shared.active_file().set_len(self.bytes)?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+
+    /// Closes the segment in use and begins the next.
+    fn roll(&mut self, now_ms: u64) -> io::Result<()> {
+        // A failure is counted and said; the records are written, and waiting would not bring them to the disk.
+        drop(self.shared.sync());
+        let header = SegmentHeader { base_seq: self.end_seq, previous_end_seq: self.end_seq, created_ms: now_ms };
+        let file = files::create_segment(self.shared.segments_dir(), &header)?;
+        self.shared.set_active_file(file);
+        self.base_seq = self.end_seq;
+        self.bytes = SEGMENT_HEADER_BYTES as u64;
+        self.created_ms = now_ms;
+        self.shared.state().segments.push(Segment {
+            base_seq: self.base_seq,
+            end_seq: self.end_seq,
+            bytes: self.bytes,
+            modified_ms: now_ms,
+        });
+        Ok(())
+    }
+
+    fn upkeep(&mut self, now_ms: u64) {
+        self.upkeep_due_ms = now_ms + 1000;
+        let age_ms = u128::from(now_ms.saturating_sub(self.created_ms));
+        let old = age_ms >= self.shared.options.segment_age_max.as_millis();
+        if old
+            && self.end_seq > self.base_seq
+            && !self.torn
+            && let Err(error) = self.roll(now_ms)
+        {
+            tracing::warn!(%error, dir = %self.shared.segments_dir().display(), "begin a new spool segment");
+        }
+        self.shared.retain(now_ms, 0);
+    }
+
+    fn path(&self) -> PathBuf {
+        self.shared.segment_path(self.base_seq)
+    }
+
+    fn failed(&self, source: io::Error) -> AppendError {
+        AppendError::Io { path: self.path(), source: Arc::new(source) }
+    }
+}
