@@ -1,0 +1,313 @@
+//! The sections of `whopulls.toml` but for the routes.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use url::Url;
+
+use super::read::{self, Fault, Read, Section};
+use super::secret::SecretSource;
+
+/// `[gateway]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// Where clients come in. No default: it opens a door.
+    pub listen: SocketAddr,
+    /// Where health and metrics are answered; absent: nowhere.
+    pub admin_listen: Option<SocketAddr>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trust: Trust,
+    /// The query parameters that enter a record.
+    pub query_keys: Vec<String>,
+    /// The most connections at once; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// How long a client may take to send a request head, in seconds.
+    pub header_timeout_s: u64,
+    /// How long an upstream may take to answer, in seconds.
+    pub upstream_timeout_s: u64,
+    /// How long a stop waits for requests under way, in seconds.
+    pub drain_timeout_s: u64,
+}
+
+/// Whose word on the client's address is taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Nobody's: the peer of the connection is the client.
+    #[default]
+    Socket,
+    /// `X-Forwarded-For` from peers in these networks; from the right, the first address outside them is the client.
+    Networks(Vec<IpNet>),
+    /// `X-Forwarded-For` from every peer, with this many proxies of ours in front: the client is that many from the right.
+    Hops(usize),
+}
+
+pub(super) fn gateway(mut section: Section<'_, '_>) -> Option<GatewayConfig> {
+    let listen = section.required("listen", "as \"127.0.0.1:8080\" or \"[::]:8080\"", read::socket);
+    let admin_listen = section.optional("admin_listen", read::socket);
+    let networks = section.optional("trusted_proxies", read::networks);
+    let hops = section.optional("trusted_hops", read::number(1..=16));
+    let trust = match (networks, hops) {
+        (Some(_), Some(_)) => {
+            let message = "`gateway.trusted_proxies` and `gateway.trusted_hops` exclude each other";
+            section.complain(message.to_owned(), "networks are the safer choice");
+            Trust::Socket
+        }
+        (Some(networks), None) => Trust::Networks(networks),
+        (None, Some(hops)) => Trust::Hops(usize::try_from(hops).unwrap_or(1)),
+        (None, None) => Trust::Socket,
+    };
+    let query_keys = section.optional("query_keys", read::texts).unwrap_or_default();
+    let connections_max = section.optional("connections_max", read::number(1..=1_000_000)).unwrap_or(10_000);
+    let header_timeout_s = section.optional("header_timeout_s", read::number(1..=600)).unwrap_or(10);
+    let upstream_timeout_s = section.optional("upstream_timeout_s", read::number(1..=600)).unwrap_or(30);
+    let drain_timeout_s = section.optional("drain_timeout_s", read::number(0..=3600)).unwrap_or(20);
+    section.finish();
+    Some(GatewayConfig {
+        listen: listen?,
+        admin_listen,
+        trust,
+        query_keys,
+        connections_max: usize::try_from(connections_max).ok()?,
+        header_timeout_s,
+        upstream_timeout_s,
+        drain_timeout_s,
+    })
+}
+
+/// What the spool does when it is as large as it may be and its oldest record is not read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Records no more until there is room; what is not recorded is counted.
+    StopRecording,
+    /// Drops the oldest segment, unread; what is dropped is counted.
+    DropOldest,
+}
+
+/// `[spool]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// Its folder. Absent: `spool` in the data folder.
+    pub dir: Option<PathBuf>,
+    /// The most bytes that it may hold.
+    pub bytes_max: u64,
+    /// The oldest that a record may become, in hours, even unread: addresses are short-lived.
+    pub age_max_h: u64,
+    /// How large a segment grows, in bytes.
+    pub segment_bytes: u64,
+    /// How often the file is synced, in milliseconds; 0: with each group.
+    pub fsync_every_ms: u64,
+    /// What happens at `bytes_max`.
+    pub when_full: WhenFull,
+}
+
+pub(super) fn spool(mut section: Section<'_, '_>) -> SpoolConfig {
+    let dir = section.optional("dir", read::path);
+    let bytes_max = section.optional("bytes_max", read::bytes).unwrap_or(10 << 30);
+    let age_max_h = section.optional("age_max_h", read::number(1..=24 * 365)).unwrap_or(72);
+    let segment_bytes = section.optional("segment_bytes", read::bytes).unwrap_or(64 << 20);
+    let fsync_every_ms = section.optional("fsync_every_ms", read::number(0..=60_000)).unwrap_or(100);
+    let words = &[("stop_recording", WhenFull::StopRecording), ("drop_oldest", WhenFull::DropOldest)];
+    let when_full = section.optional("when_full", read::word(words)).unwrap_or(WhenFull::StopRecording);
+    if segment_bytes < (64 << 10) || bytes_max < 2 * segment_bytes {
+        let message = "`spool.segment_bytes` must be at least 64 KiB and at most half of `spool.bytes_max`";
+        section.complain(message.to_owned(), "the defaults are 64 MiB and 10 GiB");
+    }
+    section.finish();
+    SpoolConfig { dir, bytes_max, age_max_h, segment_bytes, fsync_every_ms, when_full }
+}
+
+/// `[kafka]`.
+#[derive(Clone, Debug)]
+pub struct KafkaConfig {
+    /// `host:port`, comma-separated.
+    pub brokers: String,
+    /// The topic of raw records.
+    pub topic: String,
+    /// The topic of what was refused.
+    pub dead_topic: String,
+    /// The consumer group of the workers.
+    pub group: String,
+    /// `zstd`, `lz4`, `gzip`, `snappy` or `none`.
+    pub compression: &'static str,
+    /// SASL user.
+    pub username: Option<String>,
+    /// SASL password.
+    pub password: Option<SecretSource>,
+    /// Further settings of librdkafka by its own names, such as `security.protocol`.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Settings of librdkafka on which the promise rests.
+const FIXED: [&str; 8] = [
+    "acks",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.idempotence",
+    "group.id",
+    "partition.assignment.strategy",
+    "request.required.acks",
+];
+
+pub(super) fn kafka(mut section: Section<'_, '_>) -> Option<KafkaConfig> {
+    let brokers = section.required("brokers", "as \"kafka-1:9092,kafka-2:9092\"", read::text);
+    let topic = section.optional("topic", read::text).unwrap_or_else(|| "access.raw".to_owned());
+    let dead_topic = section.optional("dead_topic", read::text).unwrap_or_else(|| "access.dead".to_owned());
+    let group = section.optional("group", read::text).unwrap_or_else(|| "whopulls-enrich".to_owned());
+    let words = &[("zstd", "zstd"), ("lz4", "lz4"), ("gzip", "gzip"), ("snappy", "snappy"), ("none", "none")];
+    let compression = section.optional("compression", read::word(words)).unwrap_or("zstd");
+    let username = section.optional("username", read::text);
+    let password = section.secret("password", "password_file");
+    let options = section.optional("options", kafka_options).unwrap_or_default();
+    section.finish();
+    Some(KafkaConfig { brokers: brokers?, topic, dead_topic, group, compression, username, password, options })
+}
+
+fn kafka_options(value: toml_span::Value<'_>) -> Read<BTreeMap<String, String>> {
+    let options = read::text_map(value)?;
+    match options.keys().find(|key| FIXED.contains(&key.as_str()) || key.contains("password")) {
+        Some(key) if key.contains("password") => {
+            Err(Fault::new(format!("`{key}` is a secret"), "use WHOPULLS_KAFKA_PASSWORD or `kafka.password_file`"))
+        }
+        Some(key) => Err(Fault::new(format!("`{key}` is set by whopulls: exactly-once rests on it"), "leave it out")),
+        None => Ok(options),
+    }
+}
+
+/// What the lake keeps of a client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpMode {
+    /// The /24 or /48 network.
+    Net,
+    /// Neither address nor network.
+    Drop,
+}
+
+/// `[enrich]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrichConfig {
+    /// Rows after which a batch is written.
+    pub flush_rows: usize,
+    /// Seconds after which a batch is written. Absent: 5 without Kafka, 30 with.
+    pub flush_s: Option<u64>,
+    /// A network database to use in place of the embedded one.
+    pub geo_database: Option<PathBuf>,
+    /// The file of the key of `endpoint_id`; made at the first start.
+    pub endpoint_key_file: Option<PathBuf>,
+    /// What the lake keeps of a client's address.
+    pub ip_mode: IpMode,
+    /// Where health and metrics are answered; absent: nowhere.
+    pub admin_listen: Option<SocketAddr>,
+}
+
+pub(super) fn enrich(mut section: Section<'_, '_>) -> Option<EnrichConfig> {
+    let flush_rows = section.optional("flush_rows", read::number(1..=10_000_000)).unwrap_or(250_000);
+    let flush_s = section.optional("flush_s", read::number(1..=3600));
+    let geo_database = section.optional("geo_database", read::path);
+    let endpoint_key_file = section.optional("endpoint_key_file", read::path);
+    let words = &[("net", IpMode::Net), ("drop", IpMode::Drop)];
+    let ip_mode = section.optional("ip_mode", read::word(words)).unwrap_or(IpMode::Net);
+    let admin_listen = section.optional("admin_listen", read::socket);
+    section.finish();
+    let flush_rows = usize::try_from(flush_rows).ok()?;
+    Some(EnrichConfig { flush_rows, flush_s, geo_database, endpoint_key_file, ip_mode, admin_listen })
+}
+
+/// Where the lake stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LakeUrl {
+    /// A local folder.
+    Folder(PathBuf),
+    /// An object store: s3, gs, az and the like.
+    Store(Url),
+}
+
+/// `[lake]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LakeConfig {
+    /// Absent: `lake` in the data folder.
+    pub url: Option<LakeUrl>,
+    /// Settings of the object store by the names of the `object_store` crate, such as `aws_endpoint`. Credentials come from
+    /// the environment.
+    pub options: BTreeMap<String, String>,
+}
+
+pub(super) fn lake(mut section: Section<'_, '_>) -> LakeConfig {
+    let url = section.optional("url", lake_url);
+    let options = section.optional("options", lake_options).unwrap_or_default();
+    section.finish();
+    LakeConfig { url, options }
+}
+
+fn lake_url(value: toml_span::Value<'_>) -> Read<LakeUrl> {
+    let text = read::text(value)?;
+    if !text.contains("://") {
+        return Ok(LakeUrl::Folder(PathBuf::from(text)));
+    }
+    let hint = "a folder, or as \"s3://bucket/path\", \"gs://bucket/path\", \"az://container/path\"";
+    let url = Url::parse(&text).map_err(|error| Fault::new(format!("`{text}` is not a URL: {error}"), hint))?;
+    match url.scheme() {
+        "file" => url.to_file_path().map(LakeUrl::Folder).map_err(|()| Fault::new("not a local folder", hint)),
+        "s3" | "s3a" | "gs" | "az" | "azure" | "abfs" | "abfss" | "adl" => Ok(LakeUrl::Store(url)),
+        other => Err(Fault::new(format!("`{other}` is not a known object store"), hint)),
+    }
+}
+
+fn lake_options(value: toml_span::Value<'_>) -> Read<BTreeMap<String, String>> {
+    let options = read::text_map(value)?;
+    let secret = |key: &&String| {
+        ["secret", "password", "token", "access_key", "account_key"].iter().any(|word| key.contains(word))
+    };
+    match options.keys().find(secret) {
+        Some(key) => Err(Fault::new(
+            format!("`{key}` is a secret and must not stand in this file"),
+            format!("set it in the environment as {}", key.to_ascii_uppercase()),
+        )),
+        None => Ok(options),
+    }
+}
+
+/// `[serve]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// Where questions are answered.
+    pub listen: SocketAddr,
+    /// Answer on an address that is not loopback although no token guards it.
+    pub insecure_listen: bool,
+    /// Memory for all queries together, in bytes.
+    pub memory_bytes_max: u64,
+    /// The most rows of one answer.
+    pub rows_max: usize,
+    /// The longest that a query may run, in seconds.
+    pub timeout_s: u64,
+    /// The most queries at once.
+    pub concurrency_max: usize,
+}
+
+pub(super) fn serve(mut section: Section<'_, '_>) -> Option<ServeConfig> {
+    let loopback = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 8480);
+    let listen = section.optional("listen", read::socket).unwrap_or(loopback);
+    let insecure_listen = section.optional("insecure_listen", read::flag).unwrap_or(false);
+    let memory_bytes_max = section.optional("memory_bytes_max", read::bytes).unwrap_or(1 << 30);
+    let rows_max = section.optional("rows_max", read::number(1..=100_000_000)).unwrap_or(100_000);
+    let timeout_s = section.optional("timeout_s", read::number(1..=3600)).unwrap_or(30);
+    let concurrency_max = section.optional("concurrency_max", read::number(1..=1024)).unwrap_or(8);
+    if !listen.ip().is_loopback() && !insecure_listen {
+        let message = format!("`serve.listen` is {listen}, and no token guards it");
+        section.complain(
+            message,
+            "listen on 127.0.0.1 behind a proxy that authenticates, or set `serve.insecure_listen = true`",
+        );
+    }
+    section.finish();
+    Some(ServeConfig {
+        listen,
+        insecure_listen,
+        memory_bytes_max,
+        rows_max: usize::try_from(rows_max).ok()?,
+        timeout_s,
+        concurrency_max: usize::try_from(concurrency_max).ok()?,
+    })
+}

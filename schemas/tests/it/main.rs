@@ -1,0 +1,5 @@
+//! The contracts, tested from outside.
+
+mod config;
+mod contract;
+mod decode;
