@@ -1,0 +1,159 @@
+//! The registry API's paths. A repository name has slashes, and a component of it may itself be called `manifests`: paths are read
+//! from the right.
+
+/// What a path below `/v2` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OciPath<'a> {
+    /// `/v2` or `/v2/`: is this a registry?
+    Base,
+    /// `/v2/_catalog`: never answered.
+    Catalog,
+    Manifest {
+        name: &'a str,
+        reference: &'a str,
+    },
+    Blob {
+        name: &'a str,
+        digest: &'a str,
+    },
+    Tags {
+        name: &'a str,
+    },
+    Referrers {
+        name: &'a str,
+        digest: &'a str,
+    },
+    /// Below `/v2/` but nothing of the API.
+    Unknown,
+}
+
+impl<'a> OciPath<'a> {
+    /// `None` for a path that is not the registry API's.
+    pub(crate) fn parse(path: &'a str) -> Option<Self> {
+        let below = path.strip_prefix("/v2")?;
+        if below.is_empty() || below == "/" {
+            return Some(Self::Base);
+        }
+        let below = below.strip_prefix('/')?;
+        if below == "_catalog" {
+            return Some(Self::Catalog);
+        }
+        Some(Self::of_repository(below).filter(|path| path.name().is_some_and(is_name)).unwrap_or(Self::Unknown))
+    }
+
+    fn of_repository(below: &'a str) -> Option<Self> {
+        if let Some(name) = below.strip_suffix("/tags/list") {
+            return Some(Self::Tags { name });
+        }
+        let (before, last) = below.rsplit_once('/')?;
+        let (name, what) = before.rsplit_once('/')?;
+        match what {
+            "manifests" if is_tag(last) || is_digest(last) => Some(Self::Manifest { name, reference: last }),
+            "blobs" if is_digest(last) => Some(Self::Blob { name, digest: last }),
+            "referrers" if is_digest(last) => Some(Self::Referrers { name, digest: last }),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn name(&self) -> Option<&'a str> {
+        match self {
+            Self::Manifest { name, .. }
+            | Self::Blob { name, .. }
+            | Self::Tags { name }
+            | Self::Referrers { name, .. } => Some(name),
+            Self::Base | Self::Catalog | Self::Unknown => None,
+        }
+    }
+
+    /// The tag or digest asked for.
+    pub(crate) fn reference(&self) -> Option<&'a str> {
+        match self {
+            Self::Manifest { reference, .. } => Some(reference),
+            Self::Blob { digest, .. } | Self::Referrers { digest, .. } => Some(digest),
+            Self::Tags { .. } | Self::Base | Self::Catalog | Self::Unknown => None,
+        }
+    }
+
+    /// The path's part behind the repository name, for the upstream.
+    pub(crate) fn behind_name(&self) -> String {
+        match self {
+            Self::Manifest { reference, .. } => format!("manifests/{reference}"),
+            Self::Blob { digest, .. } => format!("blobs/{digest}"),
+            Self::Referrers { digest, .. } => format!("referrers/{digest}"),
+            Self::Tags { .. } => "tags/list".into(),
+            Self::Base | Self::Catalog | Self::Unknown => String::new(),
+        }
+    }
+}
+
+/// A reference with a colon is a digest: `algorithm:encoded`.
+pub(crate) fn is_digest(reference: &str) -> bool {
+    reference.len() <= 256
+        && reference.split_once(':').is_some_and(|(algorithm, encoded)| {
+            let of = |text: &str, more: &[u8]| {
+                !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
+            };
+            of(algorithm, b"+._-") && of(encoded, b"=_-")
+        })
+}
+
+/// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`
+fn is_tag(reference: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    reference.len() <= 128
+        && reference.bytes().next().is_some_and(word)
+        && reference.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+}
+
+/// Components of lower-case letters and digits, with `.`, `_` and `-` between; 255 bytes in all.
+fn is_name(name: &str) -> bool {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let is_component = |component: &str| {
+        component.bytes().next().is_some_and(alphanumeric)
+            && component.bytes().next_back().is_some_and(alphanumeric)
+            && component.bytes().all(|b| alphanumeric(b) || b"._-".contains(&b))
+    };
+    name.len() <= 255 && name.split('/').all(is_component)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, expected: Option<OciPath<'_>>) {
+        assert_eq!(OciPath::parse(path), expected);
+    }
+
+    #[test]
+    fn paths_are_read_from_the_right() {
+        check("/v2/", Some(OciPath::Base));
+        check("/v2", Some(OciPath::Base));
+        check("/v2/_catalog", Some(OciPath::Catalog));
+        check("/v2/a/b/manifests/1.0", Some(OciPath::Manifest { name: "a/b", reference: "1.0" }));
+        check("/v2/a/manifests/manifests/latest", Some(OciPath::Manifest { name: "a/manifests", reference: "latest" }));
+        check("/v2/manifests/blobs/manifests/x", Some(OciPath::Manifest { name: "manifests/blobs", reference: "x" }));
+        check("/v2/a/tags/list", Some(OciPath::Tags { name: "a" }));
+        check("/v2/a/blobs/sha256:ab", Some(OciPath::Blob { name: "a", digest: "sha256:ab" }));
+        check("/v2/a/referrers/sha256:ab", Some(OciPath::Referrers { name: "a", digest: "sha256:ab" }));
+    }
+
+    #[test]
+    fn what_is_no_name_tag_or_digest_goes_nowhere() {
+        check("/v3/", None);
+        check("/v2x", None);
+        for path in [
+            "/v2/manifests/latest",
+            "/v2/a/blobs/latest",
+            "/v2/A/manifests/x",
+            "/v2/a/../b/manifests/x",
+            "/v2/a//b/manifests/x",
+            "/v2/a/manifests/.x",
+            "/v2/a/manifests/",
+            "/v2/a/manifests/x%2f..",
+            "/v2/a/blobs/sha256:",
+        ] {
+            check(path, Some(OciPath::Unknown));
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What touches sockets for the whole role: the clock and the listener for operators.
+
+mod admin;
+pub(crate) mod clock;
+
+pub use admin::{Admin, AdminError};
