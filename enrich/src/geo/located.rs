@@ -1,0 +1,46 @@
+//! What the database says about one address.
+
+use super::snapshot::LAYERS_MAX;
+use crate::attribute::NetworkKind;
+
+/// What is known about an address. Total: what is not known is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Located<'a> {
+    /// The address is private or reserved: no network or country applies.
+    pub reserved: bool,
+    /// The autonomous system that announces the address.
+    pub asn: Option<u32>,
+    /// What the registry calls that system.
+    pub as_name: Option<&'a str>,
+    /// ISO 3166-1, two letters.
+    pub country: Option<&'a str>,
+    /// First-level subdivision, as a code where the file has one.
+    pub region: Option<&'a str>,
+    /// City, in English.
+    pub city: Option<&'a str>,
+    /// Degrees north.
+    pub latitude: Option<f64>,
+    /// Degrees east.
+    pub longitude: Option<f64>,
+    /// Name in the time zone database.
+    pub timezone: Option<&'a str>,
+    /// The overlay's word on the network.
+    pub known: Option<Known<'a>>,
+    /// Which records said so: equal keys of one snapshot mean equal answers, so it can key a cache.
+    pub key: RecordKey,
+}
+
+/// What the overlay says about a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known<'a> {
+    /// What kind of network it is.
+    pub kind: NetworkKind,
+    /// Whose it is.
+    pub organization: &'a str,
+    /// The organization's registrable domain.
+    pub domain: Option<&'a str>,
+}
+
+/// Which record of each file of a snapshot answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct RecordKey(pub(super) [u32; LAYERS_MAX]);

@@ -1,0 +1,25 @@
+//! Where an address is and which network announces it: the database, its default and its reload.
+//!
+//! [`Database`] hands out [`Snapshot`]s; a snapshot answers every address with a [`Located`] and has one [`Snapshot::version`], so a batch that
+//! keeps one snapshot is enriched with one state of the data.
+
+pub mod build;
+mod database;
+mod encode;
+mod io;
+mod located;
+mod overlay;
+mod probe;
+mod record;
+mod reserved;
+mod snapshot;
+
+pub use database::{Database, FILES_MAX, Reload};
+pub use io::watch;
+pub use located::{Known, Located, RecordKey};
+pub use overlay::{Overlay, OverlayError, OverlayRow};
+pub use reserved::is_reserved;
+pub use snapshot::{OpenError, Snapshot};
+
+#[cfg(test)]
+mod tests;

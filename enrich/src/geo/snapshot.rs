@@ -1,0 +1,192 @@
+//! One state of the data: the default and the operator's files above it.
+
+use std::hash::Hasher;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use maxminddb::{MaxMindDbError, Reader};
+use thiserror::Error;
+
+use super::located::{Known, Located};
+use super::overlay::Overlay;
+use super::probe;
+use super::record::Record;
+use super::reserved::is_reserved;
+use crate::attribute::NetworkKind;
+
+/// The default and up to [`super::FILES_MAX`] files.
+pub(super) const LAYERS_MAX: usize = 4;
+
+/// The default as it stands in the repository, compressed.
+const DEFAULT_ZST: &[u8] = include_bytes!("../../geo/default.mmdb.zst");
+/// The default is 16 MB; four times that leaves room for growth.
+const DEFAULT_BYTES_MAX: usize = 64 << 20;
+
+/// Why a database was refused.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The file cannot be read.
+    #[error("read the address database {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file exceeds what is held in memory.
+    #[error("the address database {} has {bytes} bytes, at most {bytes_max} are read", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The bound.
+        bytes_max: u64,
+    },
+    /// The file is not a whole MaxMind DB file.
+    #[error("the address database {origin} is damaged or not a MaxMind DB file: replace it with a fresh copy")]
+    Damaged {
+        /// The file, or `default`.
+        origin: String,
+        /// What the reader said.
+        #[source]
+        source: MaxMindDbError,
+    },
+    /// The embedded default does not decompress: the binary is damaged.
+    #[error("decompress the embedded address database: the program file is damaged, install it again")]
+    Embedded(#[source] std::io::Error),
+    /// More files than there are layers.
+    #[error("{files} address databases are configured, at most {} can be used together", super::FILES_MAX)]
+    TooMany {
+        /// How many.
+        files: usize,
+    },
+}
+
+/// One database file in memory.
+#[derive(Debug)]
+pub(super) struct Layer {
+    reader: Reader<Vec<u8>>,
+    name: String,
+}
+
+impl Layer {
+    /// The default that ships inside the program.
+    pub(super) fn embedded() -> Result<Self, OpenError> {
+        let bytes = zstd::bulk::decompress(DEFAULT_ZST, DEFAULT_BYTES_MAX).map_err(OpenError::Embedded)?;
+        Self::trusted("default", bytes)
+    }
+
+    /// A file from outside: damage that a sample of its networks shows is refused here rather than met at lookups.
+    pub(super) fn checked(origin: &str, bytes: Vec<u8>) -> Result<Self, OpenError> {
+        let layer = Self::trusted(origin, bytes)?;
+        probe::networks(&layer.reader).map_err(|source| OpenError::Damaged { origin: origin.to_owned(), source })?;
+        Ok(layer)
+    }
+
+    fn trusted(origin: &str, bytes: Vec<u8>) -> Result<Self, OpenError> {
+        // The key is fixed: this names a content, it protects nothing.
+        let mut hasher = siphasher::sip::SipHasher13::new();
+        hasher.write(&bytes);
+        let content = hasher.finish() >> 32;
+        let reader =
+            Reader::from_source(bytes).map_err(|source| OpenError::Damaged { origin: origin.to_owned(), source })?;
+        let metadata = reader.metadata();
+        let name = format!("{}@{}-{content:08x}", metadata.database_type, metadata.build_epoch);
+        Ok(Self { reader, name })
+    }
+
+    /// The record for an address and where it lies; an address family that the file does not have is an address it does not know.
+    fn find(&self, address: IpAddr) -> Result<Option<(Record<'_>, usize)>, MaxMindDbError> {
+        if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
+            return Ok(None);
+        }
+        let found = self.reader.lookup(address)?;
+        let Some(offset) = found.offset() else { return Ok(None) };
+        Ok(found.decode::<Record<'_>>()?.map(|record| (record, offset)))
+    }
+}
+
+/// One state of the data; what it answers never changes.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The uppermost first: a field is taken from the first that has it.
+    layers: Vec<Arc<Layer>>,
+    version: String,
+    damaged_lookups: AtomicU64,
+}
+
+impl Snapshot {
+    pub(super) fn new(layers: Vec<Arc<Layer>>) -> Self {
+        let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+        let version = names.join("+");
+        Self { layers, version, damaged_lookups: AtomicU64::new(0) }
+    }
+
+    /// Which data this is, for the column `enriched_with`: each file's type, build time in seconds since 1970 and
+    /// content, the uppermost first.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// How many lookups met damage in a file and answered as if the file did not know.
+    pub fn damaged_lookups(&self) -> u64 {
+        self.damaged_lookups.load(Ordering::Relaxed)
+    }
+
+    /// What is known about an address. Never fails: damage in a file is counted and answers nothing.
+    pub fn lookup(&self, address: IpAddr) -> Located<'_> {
+        let address = address.to_canonical();
+        let mut located = Located { reserved: is_reserved(address), ..Located::default() };
+        if located.reserved {
+            return located;
+        }
+        for (layer, key) in self.layers.iter().zip(0..LAYERS_MAX) {
+            match layer.find(address) {
+                Ok(Some((record, offset))) => {
+                    if let Some(slot) = located.key.0.get_mut(key) {
+                        *slot = u32::try_from(offset + 1).unwrap_or(u32::MAX);
+                    }
+                    fill(&mut located, &record);
+                }
+                Ok(None) => {}
+                Err(_) => {
+                    self.damaged_lookups.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        if located.known.is_none() {
+            located.known = located.asn.and_then(|asn| Overlay::embedded().get(asn)).map(|row| Known {
+                kind: row.kind,
+                organization: &row.organization,
+                domain: Some(row.domain.as_str()).filter(|domain| !domain.is_empty()),
+            });
+        }
+        located
+    }
+}
+
+/// Takes from a record what no file above it said. What belongs together is taken from one file.
+fn fill<'a>(located: &mut Located<'a>, record: &Record<'a>) {
+    if located.asn.is_none() && record.asn().is_some() {
+        located.asn = record.asn();
+        located.as_name = record.as_name();
+        located.known = known(record);
+    }
+    if located.country.is_none() {
+        located.country = record.country();
+        located.region = record.region();
+        located.city = record.city();
+        located.latitude = record.coordinates().map(|(latitude, _)| latitude);
+        located.longitude = record.coordinates().map(|(_, longitude)| longitude);
+        located.timezone = record.timezone();
+    }
+}
+
+fn known<'a>(record: &Record<'a>) -> Option<Known<'a>> {
+    let kind = NetworkKind::from_name(record.kind?)?;
+    Some(Known { kind, organization: record.org?, domain: record.domain })
+}
