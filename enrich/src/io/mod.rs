@@ -1,0 +1,4 @@
+//! Where this crate touches the world: the disk, Kafka, the clock.
+
+pub mod clock;
+pub mod durable;

@@ -1,0 +1,84 @@
+//! Opening the table, and making it when there is none.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use deltalake::kernel::StructType;
+use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake::kernel::transaction::CommitProperties;
+use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use deltalake::operations::create::CreateBuilder;
+use deltalake::{DeltaTable, DeltaTableError, TableProperty};
+use object_store::prefix::PrefixStore;
+use whopulls_schemas::event::{SORT_ORDER, column, event_schema};
+
+use super::store::OpenedStore;
+use super::{CHECKPOINT_INTERVAL, Lake, LakeError};
+
+/// Tries of "open, else create, else open" when several processes start on an empty folder.
+const ATTEMPTS_MAX: u32 = 3;
+
+pub(super) async fn open_or_create(opened: OpenedStore) -> Result<Lake, LakeError> {
+    let table_name = opened.url.to_string();
+    let store: Arc<dyn object_store::ObjectStore> =
+        Arc::new(PrefixStore::new(Arc::clone(&opened.root), opened.prefix.clone()));
+    let log_store = default_logstore(Arc::clone(&store), opened.root, &opened.url, &StorageConfig::default());
+    let mut last_error = None;
+    for _ in 0..ATTEMPTS_MAX {
+        let exists = log_store.is_delta_table_location().await;
+        let exists = exists.map_err(|source| LakeError::Read { table: table_name.clone(), source: Box::new(source) })?;
+        // A failure may only say that another process was faster: the next round looks again.
+        last_error = if exists { None } else { create(&log_store).await.err() };
+        if last_error.is_none() {
+            return load(log_store, store, &table_name).await;
+        }
+    }
+    let source = Box::new(last_error.unwrap_or(DeltaTableError::NotInitialized));
+    Err(LakeError::Create { table: table_name, source })
+}
+
+async fn load(log_store: LogStoreRef, store: Arc<dyn object_store::ObjectStore>, name: &str) -> Result<Lake, LakeError> {
+    let read_error = |source| LakeError::Read { table: name.to_owned(), source: Box::new(source) };
+    let mut table = DeltaTable::new(log_store);
+    table.load().await.map_err(read_error)?;
+    let found = table.snapshot().map_err(read_error)?.snapshot().arrow_schema();
+    compare(&event_schema(), &found, name)?;
+    Ok(Lake { table, store })
+}
+
+async fn create(log_store: &LogStoreRef) -> Result<(), DeltaTableError> {
+    let schema: StructType = event_schema().as_ref().try_into_kernel().map_err(DeltaTableError::from)?;
+    // No retry: deltalake's would write the metadata a second time over a table that another process just made.
+    let commit = CommitProperties::default().with_max_retries(0);
+    CreateBuilder::new()
+        .with_log_store(Arc::clone(log_store))
+        .with_table_name("events")
+        .with_comment("One row for each access that a client saw answered")
+        .with_columns(schema.fields().cloned())
+        .with_partition_columns([column::DATE])
+        .with_configuration_property(TableProperty::CheckpointInterval, Some(CHECKPOINT_INTERVAL.to_string()))
+        .with_configuration_property(TableProperty::DataSkippingStatsColumns, Some(SORT_ORDER.join(",")))
+        .with_commit_properties(commit)
+        .await
+        .map(drop)
+}
+
+/// Every column of ours must be there with its type; a table may have more.
+fn compare(ours: &SchemaRef, found: &Schema, table: &str) -> Result<(), LakeError> {
+    for field in ours.fields() {
+        let problem = match found.field_with_name(field.name()) {
+            Err(_) => "is missing".to_owned(),
+            Ok(other) if !same_type(field.data_type(), other.data_type()) => {
+                format!("is {} instead of {}", other.data_type(), field.data_type())
+            }
+            Ok(_) => continue,
+        };
+        return Err(LakeError::Schema { table: table.to_owned(), column: field.name().clone(), problem });
+    }
+    Ok(())
+}
+
+/// Delta's own mapping to Arrow names the inner fields of maps in its way, so nested types are compared by kind.
+fn same_type(ours: &arrow::datatypes::DataType, found: &arrow::datatypes::DataType) -> bool {
+    ours == found || (ours.is_nested() && std::mem::discriminant(ours) == std::mem::discriminant(found))
+}
