@@ -1,0 +1,105 @@
+//! What a query may do: read our tables. Judged on the parsed statement and again on the plan, so that a way of saying
+//! something that the first does not know is caught by the second.
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, TableReference};
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast;
+
+use super::QueryError;
+
+/// The tables and views that queries read.
+pub(super) const TABLES: [&str; 4] = ["events", "downloads", "organizations", "coverage"];
+/// DataFusion's own description of them.
+const DESCRIPTIONS: &str = "information_schema";
+
+/// Functions that make a large value of a few bytes, outside what the memory pool sees. They are not registered.
+pub(super) const AMPLIFIERS: [&str; 9] = [
+    "repeat", "lpad", "rpad", "array_repeat", "list_repeat", "array_resize", "list_resize", "range", "generate_series",
+];
+
+/// Only statements that read.
+pub(super) fn check_statement(statement: &Statement, sql: &str) -> Result<(), QueryError> {
+    let reads = match statement {
+        Statement::Statement(statement) => reads(statement),
+        Statement::Explain(explain) => return check_statement(&explain.statement, sql),
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => false,
+    };
+    if reads { Ok(()) } else { Err(refused(first_word(sql))) }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "a list of what is allowed: the rest, a hundred kinds, is refused")]
+fn reads(statement: &ast::Statement) -> bool {
+    match statement {
+        ast::Statement::Query(_)
+        | ast::Statement::ExplainTable { .. }
+        | ast::Statement::ShowTables { .. }
+        | ast::Statement::ShowColumns { .. } => true,
+        ast::Statement::Explain { statement, .. } => reads(statement),
+        _ => false,
+    }
+}
+
+/// Only nodes that read, and only our tables, in every corner of the plan.
+pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), QueryError> {
+    let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    options.verify_plan(plan).map_err(|error| refused(error.strip_backtrace()))?;
+    let mut found = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        found = forbidden(node);
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    match (found, walked) {
+        (Some(what), _) => Err(refused(what)),
+        (None, Err(error)) => Err(refused(DataFusionError::strip_backtrace(&error))),
+        (None, Ok(_)) => Ok(()),
+    }
+}
+
+fn forbidden(node: &LogicalPlan) -> Option<String> {
+    match node {
+        LogicalPlan::TableScan(scan) if !is_ours(&scan.table_name) => Some(format!("the table {}", scan.table_name)),
+        LogicalPlan::RecursiveQuery(_) => Some("WITH RECURSIVE".to_owned()),
+        LogicalPlan::Statement(_) => Some("a statement".to_owned()),
+        LogicalPlan::Dml(_) => Some("a change of data".to_owned()),
+        LogicalPlan::Ddl(_) => Some("a change of tables".to_owned()),
+        LogicalPlan::Copy(_) => Some("COPY".to_owned()),
+        LogicalPlan::Extension(_) => Some("an extension".to_owned()),
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::Aggregate(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Join(_)
+        | LogicalPlan::Repartition(_)
+        | LogicalPlan::Union(_)
+        | LogicalPlan::TableScan(_)
+        | LogicalPlan::EmptyRelation(_)
+        | LogicalPlan::Subquery(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Values(_)
+        | LogicalPlan::Explain(_)
+        | LogicalPlan::Analyze(_)
+        | LogicalPlan::Distinct(_)
+        | LogicalPlan::DescribeTable(_)
+        | LogicalPlan::Unnest(_) => None,
+    }
+}
+
+fn is_ours(table: &TableReference) -> bool {
+    table.schema() == Some(DESCRIPTIONS) || TABLES.contains(&table.table())
+}
+
+fn refused(what: impl Into<String>) -> QueryError {
+    QueryError::Refused { what: what.into() }
+}
+
+/// The word by which a person knows the statement.
+fn first_word(sql: &str) -> String {
+    const LETTERS_MAX: usize = 20;
+    let word: String = sql.trim_start().chars().take_while(char::is_ascii_alphabetic).take(LETTERS_MAX).collect();
+    if word.is_empty() { "this statement".to_owned() } else { word.to_ascii_uppercase() }
+}
