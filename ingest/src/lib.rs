@@ -2,6 +2,7 @@
 
 pub mod forward;
 pub mod gateway;
+pub mod import;
 mod io;
 pub mod metrics;
 mod role;

@@ -19,5 +19,7 @@ pub use io::{Gateway, GatewayError};
 pub use pattern::PatternError;
 pub use routes::RouteError;
 
+pub(crate) use pattern::{Pattern, value_of};
+
 /// How long an answer waits for its record to be written.
 pub const RECORD_WAIT: Duration = Duration::from_millis(50);
