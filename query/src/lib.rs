@@ -1,8 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod engine;
+mod format;
 mod io;
+mod organizations;
 mod table;
 
 pub use engine::{Engine, EngineConfig, Fault, QueryError, QueryResult, SQL_BYTES_MAX, Snapshot, events_schema};
+pub use format::{Format, write};
 pub use io::LakeError;
+pub use organizations::{
+    Class, Coverage, LIMIT_DEFAULT, LIMIT_MAX, Organization, OrganizationsAnswer, OrganizationsQuery, PerClass,
+    organizations, organizations_csv, organizations_json, organizations_table,
+};
