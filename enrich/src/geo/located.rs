@@ -44,3 +44,8 @@ pub struct Known<'a> {
 /// Which record of each file of a snapshot answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct RecordKey(pub(super) [u32; LAYERS_MAX]);
+
+impl RecordKey {
+    /// Of every private or reserved address.
+    pub(super) const RESERVED: Self = Self([u32::MAX; LAYERS_MAX]);
+}

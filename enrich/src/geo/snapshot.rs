@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use maxminddb::{MaxMindDbError, Reader};
 use thiserror::Error;
 
-use super::located::{Known, Located};
+use super::located::{Known, Located, RecordKey};
 use super::overlay::Overlay;
 use super::probe;
 use super::record::Record;
@@ -99,8 +99,16 @@ impl Layer {
         Ok(Self { reader, name })
     }
 
-    /// The record for an address and where it lies; an address family that the file does not have is an address it does not know.
-    fn find(&self, address: IpAddr) -> Result<Option<(Record<'_>, usize)>, MaxMindDbError> {
+    /// Where the record for an address lies. An address of a family that the file does not have is one that it does
+    /// not know.
+    fn offset(&self, address: IpAddr) -> Result<Option<usize>, MaxMindDbError> {
+        if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
+            return Ok(None);
+        }
+        Ok(self.reader.lookup(address)?.offset())
+    }
+
+    fn record(&self, address: IpAddr) -> Result<Option<(Record<'_>, usize)>, MaxMindDbError> {
         if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
             return Ok(None);
         }
@@ -140,21 +148,15 @@ impl Snapshot {
     /// What is known about an address. Never fails: damage in a file is counted and answers nothing.
     pub fn lookup(&self, address: IpAddr) -> Located<'_> {
         let address = address.to_canonical();
-        let mut located = Located { reserved: is_reserved(address), ..Located::default() };
-        if located.reserved {
-            return located;
+        if is_reserved(address) {
+            return Located { reserved: true, key: RecordKey::RESERVED, ..Located::default() };
         }
-        for (layer, key) in self.layers.iter().zip(0..LAYERS_MAX) {
-            match layer.find(address) {
-                Ok(Some((record, offset))) => {
-                    if let Some(slot) = located.key.0.get_mut(key) {
-                        *slot = u32::try_from(offset + 1).unwrap_or(u32::MAX);
-                    }
-                    fill(&mut located, &record);
-                }
-                Ok(None) => {}
-                Err(_) => {
-                    self.damaged_lookups.fetch_add(1, Ordering::Relaxed);
+        let mut located = Located::default();
+        for (layer, index) in self.layers.iter().zip(0..LAYERS_MAX) {
+            if let Some((record, offset)) = self.count_damage(layer.record(address)) {
+                fill(&mut located, &record);
+                if let Some(slot) = located.key.0.get_mut(index) {
+                    *slot = slot_of(offset);
                 }
             }
         }
@@ -167,6 +169,31 @@ impl Snapshot {
         }
         located
     }
+
+    /// Which records [`Self::lookup`] would answer from: several times faster, and enough to ask a cache.
+    pub fn key(&self, address: IpAddr) -> RecordKey {
+        let address = address.to_canonical();
+        if is_reserved(address) {
+            return RecordKey::RESERVED;
+        }
+        let mut key = RecordKey::default();
+        for (layer, slot) in self.layers.iter().zip(&mut key.0) {
+            *slot = self.count_damage(layer.offset(address)).map_or(0, slot_of);
+        }
+        key
+    }
+
+    fn count_damage<T>(&self, found: Result<Option<T>, MaxMindDbError>) -> Option<T> {
+        found.unwrap_or_else(|_| {
+            self.damaged_lookups.fetch_add(1, Ordering::Relaxed);
+            None
+        })
+    }
+}
+
+/// Zero stands for no record.
+fn slot_of(offset: usize) -> u32 {
+    u32::try_from(offset + 1).unwrap_or(u32::MAX)
 }
 
 /// Takes from a record what no file above it said. What belongs together is taken from one file.

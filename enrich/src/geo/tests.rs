@@ -74,7 +74,8 @@ fn addresses(asn: &Reader<Vec<u8>>) -> Vec<IpAddr> {
         })
         .collect();
     let v6 = random.by_ref().take(COMPARED).map(|bits| {
-        let chosen = networks.get(usize::try_from(bits >> 40).expect("24 bits") % networks.len()).copied().unwrap_or_default();
+        let chosen =
+            networks.get(usize::try_from(bits >> 40).expect("24 bits") % networks.len()).copied().unwrap_or_default();
         IpAddr::V6(Ipv6Addr::from_bits(chosen | u128::from(bits) << 12))
     });
     v6.chain(v4).collect()
@@ -91,8 +92,9 @@ fn the_default_answers_as_its_two_sources_do() {
         let network = asn.lookup(address).expect("whole").decode::<Source<'_>>().expect("whole").unwrap_or_default();
         let place = country.lookup(address).expect("whole").decode::<Source<'_>>().expect("whole").unwrap_or_default();
         let located = snapshot.lookup(address);
+        assert_eq!(located.key, snapshot.key(address), "{address}");
         if located.reserved {
-            assert_eq!(located, Located { reserved: true, ..Located::default() });
+            assert_eq!(located, Located { reserved: true, key: located.key, ..Located::default() });
             continue;
         }
         assert_eq!(located.asn, network.autonomous_system_number, "{address}");
@@ -201,7 +203,12 @@ fn a_file_of_the_operator_goes_before_the_default() {
 #[test]
 fn a_damaged_file_is_refused_with_its_name() {
     let Some(folder) = shared("mmdb-test") else { return };
-    let damaged = ["MaxMind-DB-test-broken-pointers-24", "GeoIP2-City-Test-Invalid-Node-Count"];
+    let damaged = [
+        "MaxMind-DB-test-broken-pointers-24",
+        "MaxMind-DB-test-broken-search-tree-24",
+        "GeoIP2-City-Test-Broken-Double-Format",
+        "GeoIP2-City-Test-Invalid-Node-Count",
+    ];
     for name in damaged {
         let path = folder.join(name).with_extension("mmdb");
         let error = Database::open(std::slice::from_ref(&path)).expect_err(name);
