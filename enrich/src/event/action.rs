@@ -120,7 +120,8 @@ mod tests {
         assert_eq!(action(&record(kind, method, path, status)), expected, "{method} {path} {status}");
     }
 
-    const DIGEST: &str = "/v2/acme/app/manifests/sha256:1111111111111111111111111111111111111111111111111111111111111111";
+    const DIGEST: &str =
+        "/v2/acme/app/manifests/sha256:1111111111111111111111111111111111111111111111111111111111111111";
 
     #[test]
     fn a_manifest_get_is_a_pull_and_a_head_is_a_version_check() {

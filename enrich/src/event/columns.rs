@@ -14,13 +14,8 @@ use whopulls_schemas::raw::{Outcome, RawAccess};
 use super::{EncodeError, Event, Organization};
 
 /// Columns that later parts of the pipeline fill: null for now, so that the table has them from its first day.
-const NOT_FILLED_YET: [&str; 5] = [
-    column::PULL_ID,
-    column::PLATFORM,
-    column::DOWNLOADED,
-    column::CLOUD,
-    column::CLOUD_REGION,
-];
+const NOT_FILLED_YET: [&str; 5] =
+    [column::PULL_ID, column::PLATFORM, column::DOWNLOADED, column::CLOUD, column::CLOUD_REGION];
 
 /// The rows as one batch with the schema of the table, in the order given.
 ///

@@ -40,9 +40,13 @@ pub fn encode_files(events: &[Event]) -> Result<Vec<EncodedFile>, EncodeError> {
 fn encode_day(day: i32, mut events: Vec<&Event>) -> Result<EncodedFile, EncodeError> {
     events.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
     let date = date_text(day);
-    let batch = without_date(&record_batch(&events)?).map_err(|source| EncodeError::Arrow { rows: events.len(), source })?;
-    let bytes = parquet_bytes(&batch)
-        .map_err(|source| EncodeError::Parquet { rows: events.len(), date: date.clone(), source })?;
+    let batch =
+        without_date(&record_batch(&events)?).map_err(|source| EncodeError::Arrow { rows: events.len(), source })?;
+    let bytes = parquet_bytes(&batch).map_err(|source| EncodeError::Parquet {
+        rows: events.len(),
+        date: date.clone(),
+        source,
+    })?;
     let name = format!("part-{}.parquet", Uuid::now_v7());
     Ok(EncodedFile { date, name, bytes: bytes.into(), stats: statistics(&events).to_string() })
 }

@@ -2,10 +2,12 @@
 
 mod action;
 mod columns;
+mod enrich;
 mod file;
 
 pub use action::{Action, action};
 pub use columns::record_batch;
+pub use enrich::Enricher;
 pub use file::encode_files;
 
 use thiserror::Error;

@@ -61,11 +61,10 @@ impl DurableFolder {
         let directory = path.parent().ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
         self.ensure_directory(directory)?;
         let (mut file, temporary) = create_temporary(path)?;
-        let named = payload
-            .iter()
-            .try_for_each(|part| file.write_all(part))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| if must_be_new { fs::hard_link(&temporary, path) } else { fs::rename(&temporary, path) });
+        let named =
+            payload.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all()).and_then(|()| {
+                if must_be_new { fs::hard_link(&temporary, path) } else { fs::rename(&temporary, path) }
+            });
         if must_be_new || named.is_err() {
             // Left behind, it is only a name that listings skip.
             drop(fs::remove_file(&temporary));
@@ -107,7 +106,10 @@ fn create_temporary(path: &FsPath) -> io::Result<(File, PathBuf)> {
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::new(ErrorKind::AlreadyExists, "every temporary name is taken: remove the files that end in #<number>"))
+    Err(io::Error::new(
+        ErrorKind::AlreadyExists,
+        "every temporary name is taken: remove the files that end in #<number>",
+    ))
 }
 
 fn sync_directory(directory: &FsPath) -> io::Result<()> {

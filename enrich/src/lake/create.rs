@@ -26,7 +26,8 @@ pub(super) async fn open_or_create(opened: OpenedStore) -> Result<Lake, LakeErro
     let mut last_error = None;
     for _ in 0..ATTEMPTS_MAX {
         let exists = log_store.is_delta_table_location().await;
-        let exists = exists.map_err(|source| LakeError::Read { table: table_name.clone(), source: Box::new(source) })?;
+        let exists =
+            exists.map_err(|source| LakeError::Read { table: table_name.clone(), source: Box::new(source) })?;
         // A failure may only say that another process was faster: the next round looks again.
         last_error = if exists { None } else { create(&log_store).await.err() };
         if last_error.is_none() {
@@ -37,7 +38,11 @@ pub(super) async fn open_or_create(opened: OpenedStore) -> Result<Lake, LakeErro
     Err(LakeError::Create { table: table_name, source })
 }
 
-async fn load(log_store: LogStoreRef, store: Arc<dyn object_store::ObjectStore>, name: &str) -> Result<Lake, LakeError> {
+async fn load(
+    log_store: LogStoreRef,
+    store: Arc<dyn object_store::ObjectStore>,
+    name: &str,
+) -> Result<Lake, LakeError> {
     let read_error = |source| LakeError::Read { table: name.to_owned(), source: Box::new(source) };
     let mut table = DeltaTable::new(log_store);
     table.load().await.map_err(read_error)?;

@@ -51,7 +51,8 @@ pub fn table_url(location: &str) -> Result<Url, LakeError> {
         return Ok(url);
     }
     let absolute = std::path::absolute(FsPath::new(location)).map_err(|error| wrong(&error.to_string()))?;
-    Url::from_directory_path(absolute).map_err(|()| wrong("not a folder; give a path or a URL such as s3://bucket/folder"))
+    Url::from_directory_path(absolute)
+        .map_err(|()| wrong("not a folder; give a path or a URL such as s3://bucket/folder"))
 }
 
 #[cfg(test)]

@@ -54,7 +54,10 @@ async fn rows_and_positions_arrive_in_one_commit() {
     let files = write(&lake, "n1", 1..11).await;
     commit(&mut lake, 0, step(None, 10, &[("n1", 10)]), &files).await.expect("the first commit");
     let mut other = folder.lake().await;
-    assert_eq!(other.positions("access.raw", &[0, 1]).await.expect("positions"), BTreeMap::from([(0, Some(10)), (1, None)]));
+    assert_eq!(
+        other.positions("access.raw", &[0, 1]).await.expect("positions"),
+        BTreeMap::from([(0, Some(10)), (1, None)])
+    );
     assert_eq!(other.last_seq("access.raw", 0, "n1").await.expect("a seq"), Some(10));
     assert_eq!(other.last_seq("access.raw", 1, "n1").await.expect("a seq"), None);
     assert_eq!(folder.seqs().await, (1..11).collect::<Vec<i64>>());
@@ -109,7 +112,10 @@ async fn files_without_a_commit_are_seen_by_nobody() {
     drop(lake);
     assert_eq!(folder.parquet_files(), 1);
     assert!(folder.ids().await.is_empty());
-    assert_eq!(folder.lake().await.positions("access.raw", &[0]).await.expect("positions"), BTreeMap::from([(0, None)]));
+    assert_eq!(
+        folder.lake().await.positions("access.raw", &[0]).await.expect("positions"),
+        BTreeMap::from([(0, None)])
+    );
 }
 
 /// Many writers on one partition: every round one of them wins, and the rows are those of the winners.
@@ -165,7 +171,9 @@ async fn writers_of_different_partitions_all_get_through() {
                 let first = u64::try_from(round).expect("a small number") * 2 + 1;
                 let files = write(&lake, &node, first..first + 2).await;
                 let next = (round + 1) * 2;
-                commit(&mut lake, partition, step(base, next, &[(&node, first + 1)]), &files).await.expect("gets through");
+                commit(&mut lake, partition, step(base, next, &[(&node, first + 1)]), &files)
+                    .await
+                    .expect("gets through");
                 base = Some(next);
             }
         })

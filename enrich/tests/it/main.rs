@@ -1,5 +1,6 @@
 //! The integration tests of this crate, in one binary.
 
+mod kafka;
 mod lake;
 mod support;
 mod worker;

@@ -83,7 +83,7 @@ pub(crate) fn record(node: &str, seq: u64) -> RawAccess {
     let ts = UnixMicros(DAY + i64::try_from(seq).expect("a small number") * 1000);
     let id = Uuid::from_u128(u128::from(seq) | (u128::from(node.len() as u64) << 100));
     let mut raw = RawAccess::new(id, ts, Kind::File, "GET", "/app.tar.gz", 302);
-    raw.node = node.to_owned();
+    node.clone_into(&mut raw.node);
     raw.seq = seq;
     raw.package = Some(format!("package-{}", seq % 7));
     raw.vars.insert("seq".to_owned(), seq.to_string());

@@ -15,7 +15,7 @@ use whopulls_schemas::raw::RawAccess;
 use crate::support::{DAY, Folder, Memory, encoded, event, offset, record};
 
 fn config(rows_max: usize, stop_at: BTreeMap<Partition, i64>) -> WorkerConfig {
-    let flush = FlushLimits { rows_max, age_max: Duration::from_secs(3600), ..FlushLimits::default() };
+    let flush = FlushLimits { rows_max, age_max: Duration::from_hours(1), ..FlushLimits::default() };
     WorkerConfig { flush, stop_at: Some(stop_at), ..WorkerConfig::default() }
 }
 
@@ -23,7 +23,9 @@ async fn run(source: &mut Memory, lake: &mut Lake, rows_max: usize) -> WorkerSum
     let metrics = WorkerMetrics::default();
     let config = config(rows_max, source.ends());
     let enrich = |_: &RawAccess| Enriched::default();
-    run_worker(config, source, lake, &enrich, &metrics, CancellationToken::new()).await.expect("the worker ends by itself")
+    run_worker(config, source, lake, &enrich, &metrics, CancellationToken::new())
+        .await
+        .expect("the worker ends by itself")
 }
 
 fn numbers(range: std::ops::Range<i64>) -> Vec<i64> {
@@ -172,7 +174,8 @@ async fn a_graceful_stop_commits_what_was_read() {
     let mut config = config(1000, BTreeMap::new());
     config.stop_at = None;
     let metrics = WorkerMetrics::default();
-    let summary = run_worker(config, &mut source, &mut lake, &enrich, &metrics, shutdown).await.expect("a graceful stop");
+    let summary =
+        run_worker(config, &mut source, &mut lake, &enrich, &metrics, shutdown).await.expect("a graceful stop");
     assert_eq!(summary.events, 5);
     assert_eq!(folder.seqs().await, numbers(1..6));
 }

@@ -148,7 +148,11 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
             Ok(SourceEvent::Records(records)) => self.take(records).await,
             Ok(SourceEvent::Assigned(partitions)) => self.resume(&partitions).await,
             Ok(SourceEvent::Revoked(partitions)) => {
-                tracing::info!(topic = self.topic, ?partitions, "partitions were revoked; what was not committed is left");
+                tracing::info!(
+                    topic = self.topic,
+                    ?partitions,
+                    "partitions were revoked; what was not committed is left"
+                );
                 self.collector.handle_refused();
                 Ok(Flow::GoOn)
             }

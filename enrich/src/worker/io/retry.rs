@@ -37,7 +37,9 @@ impl Retry {
         tracing::warn!(error = %causes, pause_ms = self.pause.as_millis(), "cannot {what}; trying again");
         if self.shutdown.is_cancelled() {
             if self.paused_since_shutdown >= self.grace {
-                tracing::warn!("cannot {what} and shutdown was asked for: what is not committed is read again at the next start");
+                tracing::warn!(
+                    "cannot {what} and shutdown was asked for: what is not committed is read again at the next start"
+                );
                 return Flow::GiveUp;
             }
             self.paused_since_shutdown += PAUSE_FIRST;
