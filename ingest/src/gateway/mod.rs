@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use io::{Gateway, GatewayError};
 pub use pattern::PatternError;
-pub use routes::RouteError;
+pub use routes::{RouteError, RouteErrors, check_routes};
 
 pub(crate) use pattern::{Pattern, value_of};
 

@@ -1,5 +1,7 @@
 //! From the configured rules to the one that answers a request.
 
+use std::fmt;
+
 use iri_string::spec::UriSpec;
 use iri_string::template::UriTemplateString;
 use iri_string::template::simple_context::SimpleContext;
@@ -19,6 +21,27 @@ pub struct RouteError {
     pub key: &'static str,
     /// What is wrong.
     pub source: PatternError,
+}
+
+/// Every rule that cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct RouteErrors(pub Vec<RouteError>);
+
+impl fmt::Display for RouteErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}: {}", if at == 0 { "" } else { "\n" }, error.source)?;
+        }
+        Ok(())
+    }
+}
+
+/// Compiles rules for the sake of their mistakes.
+///
+/// # Errors
+/// All of them.
+pub fn check_routes(configs: &[RouteConfig]) -> Result<(), RouteErrors> {
+    Routes::compile(configs).map(|_| ()).map_err(RouteErrors)
 }
 
 /// All rules, in order.

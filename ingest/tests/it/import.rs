@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use whopulls_ingest::import::{ImportFile, ImportReport, ImportRules, Imported, LogFormat, import_file};
+use whopulls_ingest::import::{ImportFile, ImportReport, ImportRules, Imported, LogFormat, RejectedLine, import_file};
 use whopulls_ingest::spool::{Spool, SpoolOptions};
 use whopulls_schemas::RejectReason;
 use whopulls_schemas::raw::{Kind, RawAccess};
@@ -21,21 +21,23 @@ fn rules(format: LogFormat, paths: &[&str]) -> ImportRules {
     ImportRules::new(format, &paths).expect("the patterns are good")
 }
 
-/// Imports into a spool of its own; gives the report and the records as a reader of the spool gets them.
-fn import(path: &Path, rules: ImportRules) -> (ImportReport, Vec<RawAccess>) {
+/// Imports into a spool of its own; gives the report, the records as a reader of the spool gets them, and what was rejected.
+fn import(path: &Path, rules: ImportRules) -> (ImportReport, Vec<RawAccess>, Vec<RejectedLine>) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (spool, _) = Spool::open(SpoolOptions::new(dir.path())).expect("the spool opens");
     let file = ImportFile::open(path, rules).expect("the log opens");
     let size = file.size();
-    let mut seen = 0;
-    let report = import_file(file, &spool, |progress| seen = progress.bytes).expect("the log is imported");
+    let (mut seen, mut rejected) = (0, Vec::new());
+    let report = import_file(file, &spool, |line| rejected.push(line), |progress| seen = progress.bytes)
+        .expect("the log is imported");
     assert_eq!(seen, size, "the progress ends at the file's size");
     assert_eq!(report.lines, report.accepted + report.rejected);
+    assert_eq!(report.rejected, rejected.len() as u64);
     assert_eq!(report.end_seq, spool.end_seq());
     let mut reader = spool.reader("test").expect("the reader opens");
     let records = reader.read(usize::MAX, usize::MAX).expect("nothing is damaged");
     let records = records.iter().map(|r| RawAccess::decode(&r.payload).expect("the record is good")).collect();
-    (report, records)
+    (report, records, rejected)
 }
 
 fn tally<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, usize> {
@@ -49,7 +51,7 @@ fn tally<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, usize> {
 #[test]
 fn a_real_nginx_log_becomes_one_record_a_line() {
     let Some(path) = real_log("nginx_package_downloads.log") else { return };
-    let (report, records) = import(&path, rules(LogFormat::Nginx, &["/downloads/{package}"]));
+    let (report, records, _) = import(&path, rules(LogFormat::Nginx, &["/downloads/{package}"]));
     assert_eq!((report.lines, report.accepted, report.rejected), (14_575, 14_575, 0));
     assert!(records.iter().zip(1..).all(|(record, line)| record.seq == line && record.node == report.node));
     let packages = tally(records.iter().map(|r| (r.kind.as_str(), r.package.clone())));
@@ -61,9 +63,9 @@ fn a_real_nginx_log_becomes_one_record_a_line() {
 #[test]
 fn a_real_apache_log_has_one_line_that_is_cut() {
     let Some(path) = real_log("apache_logs_elastic.log") else { return };
-    let (report, records) = import(&path, rules(LogFormat::Apache, &[]));
+    let (report, records, rejected) = import(&path, rules(LogFormat::Apache, &[]));
     assert_eq!((report.lines, report.accepted, report.rejected), (10_000, 9_999, 1));
-    let rejected = &report.rejected_lines[0];
+    let rejected = &rejected[0];
     let reason = (rejected.line, rejected.rejected.reason, rejected.rejected.field.as_deref());
     assert_eq!(reason, (8899, RejectReason::UnparsableLine, Some("user_agent")));
     assert!(records.iter().all(|r| r.kind == Kind::Other && r.client_ip.is_some()));

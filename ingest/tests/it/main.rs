@@ -1,7 +1,10 @@
 //! The crate from outside.
 
+mod forward;
 mod gateway_files;
+mod gateway_oci;
 mod import;
+mod registry;
 mod spool;
 mod spool_model;
 mod support;

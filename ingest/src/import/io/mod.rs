@@ -17,8 +17,6 @@ use crate::spool::{AppendError, Spool};
 const LINE_BYTES_MAX: usize = 64 << 10;
 /// Records appended to the spool together: about 400 KiB.
 const BATCH_RECORDS: usize = 1000;
-/// Rejected lines that a report names; the count goes on.
-const REJECTED_NAMED_MAX: usize = 1000;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// A file cannot be imported.
@@ -73,8 +71,8 @@ pub struct ImportReport {
     pub accepted: u64,
     /// Lines rejected.
     pub rejected: u64,
-    /// The first thousand of them.
-    pub rejected_lines: Vec<RejectedLine>,
+    /// The line of the last record.
+    pub last_line: Option<u64>,
     /// One past the last record's place in the spool: when a reader is there, everything is passed on.
     pub end_seq: u64,
 }
@@ -173,13 +171,15 @@ impl ImportFile {
     }
 }
 
-/// Passes a whole log to the spool, in order. It blocks: not for an asynchronous task.
+/// Passes a whole log to the spool, in order, and every line that makes no record to `on_rejected`. It blocks: not for an
+/// asynchronous task.
 ///
 /// # Errors
 /// The file cannot be read, or the spool does not take the records.
 pub fn import_file(
     mut file: ImportFile,
     spool: &Spool,
+    mut on_rejected: impl FnMut(RejectedLine),
     mut on_progress: impl FnMut(ImportProgress),
 ) -> Result<ImportReport, ImportError> {
     let mut report = ImportReport { node: file.node().into(), end_seq: spool.end_seq(), ..ImportReport::default() };
@@ -188,12 +188,13 @@ pub fn import_file(
         let next = file.next_line()?;
         let ended = next.is_none();
         match next {
-            Some(Imported::Record(record)) => batch.push(Bytes::from(record.encode())),
+            Some(Imported::Record(record)) => {
+                report.last_line = Some(record.seq);
+                batch.push(Bytes::from(record.encode()));
+            }
             Some(Imported::Rejected(line)) => {
                 report.rejected += 1;
-                if report.rejected_lines.len() < REJECTED_NAMED_MAX {
-                    report.rejected_lines.push(line);
-                }
+                on_rejected(line);
             }
             None => {}
         }
