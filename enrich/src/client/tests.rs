@@ -1,4 +1,7 @@
+use std::fs;
+
 use super::*;
+use crate::geo::tests::shared;
 
 /// Name, version, system, architecture; `-` for what is not said.
 #[track_caller]
@@ -100,4 +103,54 @@ fn what_nobody_knows_is_none_and_nothing_panics() {
     }
     let long = "x".repeat(100_000) + " (";
     recognize(&long);
+}
+
+#[test]
+fn a_comment_in_a_comment_belongs_to_it() {
+    let parts: Vec<_> = products("a/1 (x (y/2) z) b/3").map(|part| (part.name, part.version, part.comment)).collect();
+    assert_eq!(parts, [("a", Some("1"), Some("x (y/2) z")), ("b", Some("3"), None)]);
+}
+
+/// The user agent and the installer's name of each example of a file.
+fn examples(yaml: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut in_installer = false;
+    for line in yaml.lines() {
+        if let Some(user_agent) = line.strip_prefix("- ua: ") {
+            found.push((user_agent.trim().trim_matches(['\'', '"']).to_owned(), String::new()));
+        } else if let (true, Some(name), Some((_, last))) =
+            (in_installer, line.trim().strip_prefix("name: "), found.last_mut())
+        {
+            name.clone_into(last);
+        }
+        in_installer = line.trim() == "installer:";
+    }
+    found
+}
+
+#[test]
+fn the_installers_that_a_package_index_knows_are_recognized() {
+    let Some(folder) = shared("logs/formats/pypi_user_agents") else { return };
+    let mut checked = 0;
+    for file in fs::read_dir(folder).expect("a folder") {
+        let text = fs::read_to_string(file.expect("a file").path()).expect("text");
+        for (user_agent, installer) in examples(&text).into_iter().filter(|(_, installer)| !installer.is_empty()) {
+            let expected = match installer.as_str() {
+                "OS" => "fetch".to_owned(),
+                other => other.to_lowercase(),
+            };
+            assert_eq!(recognize(&user_agent).name, Some(expected.as_str()), "{user_agent}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "only {checked} examples were found");
+}
+
+#[test]
+fn nearly_all_user_agents_of_a_package_server_are_recognized() {
+    let Some(folder) = shared("logs") else { return };
+    let log = fs::read_to_string(folder.join("nginx_package_downloads.log")).expect("the folder has it");
+    let user_agents: Vec<&str> = log.lines().filter_map(|line| line.rsplit('"').nth(1)).collect();
+    let known = user_agents.iter().filter(|user_agent| recognize(user_agent).name.is_some()).count();
+    assert_eq!((user_agents.len(), known), (14_575, 14_563), "`-`, `None` and nothing else is unknown");
 }

@@ -22,4 +22,4 @@ pub use reserved::is_reserved;
 pub use snapshot::{OpenError, Snapshot};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

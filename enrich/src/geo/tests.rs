@@ -18,7 +18,7 @@ const COMPARED: usize = 10_000;
 static DEFAULT: LazyLock<Database> = LazyLock::new(|| Database::open(&[]).expect("the embedded default is whole"));
 
 /// A folder of the real data that lies beside the repository. Without it these tests say so and end; in CI they fail.
-fn shared(folder: &str) -> Option<PathBuf> {
+pub(crate) fn shared(folder: &str) -> Option<PathBuf> {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")).join(folder);
     if path.exists() {
         return Some(path);
