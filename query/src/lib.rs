@@ -2,12 +2,14 @@
 
 mod engine;
 mod format;
+mod http;
 mod io;
 mod organizations;
 mod table;
 
 pub use engine::{Engine, EngineConfig, Fault, QueryError, QueryResult, SQL_BYTES_MAX, Snapshot, events_schema};
 pub use format::{Format, write};
+pub use http::{ServeConfig, ServeError, serve};
 pub use io::LakeError;
 pub use organizations::{
     Class, Coverage, LIMIT_DEFAULT, LIMIT_MAX, Organization, OrganizationsAnswer, OrganizationsQuery, PerClass,

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::ScalarValue;
 use serde::Serialize;
 
+pub(crate) use coverage::percentages;
 pub use coverage::{Class, Coverage, PerClass};
 pub use print::{organizations_csv, organizations_json, organizations_table};
 
