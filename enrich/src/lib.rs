@@ -1,10 +1,13 @@
-//! From raw records to events in the lake.
+#![doc = include_str!("../README.md")]
 
 pub mod attribute;
 pub mod client;
 pub mod endpoint;
+mod enricher;
 pub mod event;
 pub mod geo;
 pub mod io;
 pub mod lake;
 pub mod worker;
+
+pub use enricher::Enricher;

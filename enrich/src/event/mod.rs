@@ -2,12 +2,10 @@
 
 mod action;
 mod columns;
-mod enrich;
 mod file;
 
 pub use action::{Action, action};
 pub use columns::record_batch;
-pub use enrich::Enricher;
 pub use file::encode_files;
 
 use thiserror::Error;

@@ -10,7 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,7 +60,15 @@ impl DurableFolder {
     fn write(&self, path: &FsPath, payload: &PutPayload, must_be_new: bool) -> io::Result<()> {
         let directory = path.parent().ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
         self.ensure_directory(directory)?;
-        let (mut file, temporary) = create_temporary(path)?;
+        let (mut file, temporary) = match create_temporary(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Upkeep removed the directory since.
+                self.known().remove(directory);
+                self.ensure_directory(directory)?;
+                create_temporary(path)?
+            }
+            created => created?,
+        };
         let named =
             payload.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all()).and_then(|()| {
                 if must_be_new { fs::hard_link(&temporary, path) } else { fs::rename(&temporary, path) }
@@ -73,9 +81,13 @@ impl DurableFolder {
         sync_directory(directory)
     }
 
+    fn known(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.directories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Creates what is missing and syncs the parent of each, once per directory and process.
     fn ensure_directory(&self, directory: &FsPath) -> io::Result<()> {
-        if self.directories.lock().unwrap_or_else(PoisonError::into_inner).contains(directory) {
+        if self.known().contains(directory) {
             return Ok(());
         }
         let missing: Vec<&FsPath> = directory.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
@@ -85,7 +97,7 @@ impl DurableFolder {
                 sync_directory(parent)?;
             }
         }
-        let mut known = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         if known.len() >= DIRECTORIES_MAX {
             known.clear();
         }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -87,10 +88,12 @@ impl Broker {
             .set("message.max.bytes", "2000000")
             .create()
             .expect("a producer");
-        for payload in payloads {
-            let record = FutureRecord::<(), _>::to(topic).partition(partition).payload(&payload);
-            producer.send(record, Timeout::Never).await.expect("the broker takes it");
-        }
+        let payloads: Vec<_> = payloads.into_iter().collect();
+        let records =
+            payloads.iter().map(|payload| FutureRecord::<(), _>::to(topic).partition(partition).payload(payload));
+        // Polled in order, so they are queued in order.
+        let sent = try_join_all(records.map(|record| producer.send(record, Timeout::Never))).await;
+        assert!(sent.is_ok(), "the broker takes all");
     }
 }
 
@@ -153,6 +156,7 @@ async fn the_lake_holds_each_record_of_a_real_broker_once() {
     let broker = Broker::start();
     two_workers_share_and_hand_over(&broker).await;
     an_overtaken_worker_reads_on_from_the_table(&broker).await;
+    a_worker_that_hung_and_was_replaced_is_refused(&broker).await;
     refused_records_are_in_the_dead_letter_topic(&broker).await;
     reading_goes_on_where_retention_left_the_log(&broker).await;
 }
@@ -223,6 +227,37 @@ async fn rival_commits_forty(folder: &Folder) {
     let steps = BTreeMap::from([(0, step)]);
     let request = CommitRequest { topic: "overtaken", steps: &steps, files: &files, now: UnixMicros(DAY) };
     lake.commit(request).await.expect("the rival wins");
+}
+
+/// The group gives the partition of a worker that does not poll to another one; when it wakes it holds a whole batch.
+async fn a_worker_that_hung_and_was_replaced_is_refused(broker: &Broker) {
+    let (topic, folder) = ("hung", Folder::new());
+    broker.create(topic, 1).await;
+    broker.send(topic, 0, payloads("a", 1..101)).await;
+    let mut config = broker.config(topic);
+    config.options.insert("max.poll.interval.ms".to_owned(), "6000".to_owned());
+    let (has_read, reading) = mpsc::channel();
+    let (wake, sleeping) = mpsc::channel::<()>();
+    let once = Mutex::new(Some((has_read, sleeping)));
+    let enrich = move |_: &RawAccess| {
+        if let Some((has_read, sleeping)) = once.lock().expect("no panic").take() {
+            has_read.send(()).expect("the test listens");
+            // The end of the channel wakes too.
+            drop(sleeping.recv());
+        }
+        Enriched::default()
+    };
+    let hung = Running::start(config.clone(), &folder, 1000, enrich).await;
+    tokio::task::block_in_place(|| reading.recv_timeout(PATIENCE)).expect("the first worker reads");
+    let heir = Running::start(config, &folder, 1000, plain).await;
+    wait_for_rows(&folder, 100).await;
+    wake.send(()).expect("it still sleeps");
+    broker.send(topic, 0, payloads("a", 101..121)).await;
+    wait_for_rows(&folder, 120).await;
+    let (hung, heir) = (hung.stop().await, heir.stop().await);
+    assert_eq!(hung.commits_refused, 1);
+    assert_eq!(hung.events + heir.events, 120);
+    assert_eq!(folder.seqs().await, (1..121).collect::<Vec<i64>>());
 }
 
 async fn refused_records_are_in_the_dead_letter_topic(broker: &Broker) {

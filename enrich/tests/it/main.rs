@@ -1,5 +1,8 @@
 //! The integration tests of this crate, in one binary.
 
+mod collect;
+mod durable;
+mod enricher;
 mod kafka;
 mod lake;
 mod support;

@@ -179,3 +179,64 @@ async fn a_graceful_stop_commits_what_was_read() {
     assert_eq!(summary.events, 5);
     assert_eq!(folder.seqs().await, numbers(1..6));
 }
+
+/// The table's folder is away for a while, as an object store that does not answer: nothing is lost and nothing twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_store_is_waited_for() {
+    let folder = Folder::new();
+    let mut lake = folder.lake().await;
+    let mut source = Memory::of_records(0, (1..41).map(|seq| record("n1", seq)));
+    let (table, aside) = (folder.location(), format!("{}.aside", folder.location()));
+    let away = std::sync::Once::new();
+    let enrich = |_: &RawAccess| {
+        away.call_once(|| {
+            std::fs::rename(&table, &aside).expect("the table goes away");
+            std::fs::write(&table, b"not a folder").expect("a file in its place");
+        });
+        Enriched::default()
+    };
+    let metrics = WorkerMetrics::default();
+    let retries = metrics.retries.clone();
+    let comes_back = async {
+        while retries.get() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::fs::remove_file(&table).expect("the file goes");
+        std::fs::rename(&aside, &table).expect("the table comes back");
+    };
+    let config = config(15, source.ends());
+    let worker = run_worker(config, &mut source, &mut lake, &enrich, &metrics, CancellationToken::new());
+    let (summary, ()) = tokio::join!(worker, comes_back);
+    assert_eq!(summary.expect("the worker ends by itself").events, 40);
+    assert_eq!(folder.seqs().await, numbers(1..41));
+}
+
+#[tokio::test]
+async fn a_stop_during_an_outage_gives_up_and_the_next_start_reads_again() {
+    let folder = Folder::new();
+    let mut lake = folder.lake().await;
+    let mut source = Memory::of_records(0, (1..11).map(|seq| record("n1", seq)));
+    let (table, aside) = (folder.location(), format!("{}.aside", folder.location()));
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let away = std::sync::Once::new();
+    let enrich = |_: &RawAccess| {
+        away.call_once(|| {
+            std::fs::rename(&table, &aside).expect("the table goes away");
+            std::fs::write(&table, b"not a folder").expect("a file in its place");
+            stop.cancel();
+        });
+        Enriched::default()
+    };
+    let mut config = config(5, source.ends());
+    config.shutdown_grace = Duration::from_millis(300);
+    let metrics = WorkerMetrics::default();
+    let summary = run_worker(config, &mut source, &mut lake, &enrich, &metrics, shutdown).await.expect("no error");
+    assert!(summary.gave_up);
+    assert_eq!(summary.events, 0);
+    std::fs::remove_file(&table).expect("the file goes");
+    std::fs::rename(&aside, &table).expect("the table comes back");
+    let mut again = Memory::new(source.partitions);
+    assert_eq!(run(&mut again, &mut folder.lake().await, 5).await.events, 10);
+    assert_eq!(folder.seqs().await, numbers(1..11));
+}

@@ -1,0 +1,89 @@
+//! What is derived from a record's address and user agent.
+
+use std::sync::Arc;
+
+use whopulls_schemas::config::IpMode;
+use whopulls_schemas::raw::RawAccess;
+
+use crate::attribute::{RULES_VERSION, attribute};
+use crate::client::{Client, recognize};
+use crate::endpoint::{EndpointKey, client_net, endpoint_id, ip_version};
+use crate::event::{Enriched, Event, Organization};
+use crate::geo::Database;
+
+/// Derives the columns that no record holds. Total: what is unknown is `None`.
+#[derive(Debug)]
+pub struct Enricher {
+    database: Arc<Database>,
+    key: EndpointKey,
+    ip_mode: IpMode,
+}
+
+impl Enricher {
+    /// An enricher over a database, with the key of `endpoint_id`.
+    pub const fn new(database: Arc<Database>, key: EndpointKey, ip_mode: IpMode) -> Self {
+        Self { database, key, ip_mode }
+    }
+
+    /// Derives. A client that asked not to be tracked has neither endpoint, network nor organization.
+    pub fn enrich(&self, raw: &RawAccess) -> Enriched {
+        let client = raw.user_agent.as_deref().map(recognize).unwrap_or_default();
+        let mut enriched = self.place(raw);
+        enriched.automation = automation(&client).map(str::to_owned);
+        enriched.client = client.name.map(str::to_owned);
+        enriched.client_version = client.version;
+        enriched.os = client.os.map(str::to_owned);
+        enriched.arch = client.arch.map(str::to_owned);
+        enriched
+    }
+
+    fn place(&self, raw: &RawAccess) -> Enriched {
+        let snapshot = self.database.snapshot();
+        let enriched_with = Some(format!("{} rules-{RULES_VERSION}", snapshot.version()));
+        let Some(address) = raw.client_ip else { return Enriched { enriched_with, ..Enriched::default() } };
+        let located = snapshot.lookup(address);
+        let country = located.country.map(str::to_owned);
+        if Event::is_untracked(raw) {
+            return Enriched { country, enriched_with, ..Enriched::default() };
+        }
+        let attribution = attribute(&located);
+        let evidence: Vec<String> = attribution.evidence.iter().map(ToString::to_string).collect();
+        let org = attribution.organization.map(|organization| Organization {
+            id: organization.id,
+            name: Some(organization.name),
+            domain: organization.domain,
+            kind: Some(organization.kind.as_str().to_owned()),
+            confidence: Some(organization.confidence),
+            evidence,
+        });
+        let keeps_network = self.ip_mode == IpMode::Net;
+        Enriched {
+            endpoint_id: Some(endpoint_id(&self.key, address)),
+            client_net: keeps_network.then(|| client_net(address)),
+            ip_version: Some(ip_version(address)),
+            country,
+            region: located.region.map(str::to_owned),
+            city: located.city.map(str::to_owned),
+            latitude: located.latitude,
+            longitude: located.longitude,
+            timezone: located.timezone.map(str::to_owned),
+            asn: located.asn,
+            as_name: located.as_name.map(str::to_owned),
+            network_kind: Some(attribution.network_kind.as_str().to_owned()),
+            org,
+            enriched_with,
+            ..Enriched::default()
+        }
+    }
+}
+
+/// What the user agent alone says; network and behaviour are not weighed yet.
+const fn automation(client: &Client) -> Option<&'static str> {
+    if client.bot {
+        Some("bot")
+    } else if client.ci {
+        Some("ci")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,59 @@
+//! What is derived from a record, with the embedded database.
+
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+
+use uuid::Uuid;
+use whopulls_enrich::Enricher;
+use whopulls_enrich::endpoint::EndpointKey;
+use whopulls_enrich::event::Enriched;
+use whopulls_enrich::geo::Database;
+use whopulls_schemas::UnixMicros;
+use whopulls_schemas::config::IpMode;
+use whopulls_schemas::raw::{Kind, RawAccess};
+
+static DATABASE: LazyLock<Arc<Database>> =
+    LazyLock::new(|| Arc::new(Database::open(&[]).expect("the embedded database")));
+
+fn enriched(ip_mode: IpMode, change: impl Fn(&mut RawAccess)) -> Enriched {
+    let enricher = Enricher::new(Arc::clone(&DATABASE), EndpointKey::new([7; EndpointKey::BYTES]), ip_mode);
+    let mut raw = RawAccess::new(Uuid::nil(), UnixMicros(0), Kind::File, "GET", "/a", 200);
+    raw.client_ip = Some(IpAddr::from([8, 8, 8, 8]));
+    raw.user_agent = Some("curl/8.5.0".to_owned());
+    change(&mut raw);
+    enricher.enrich(&raw)
+}
+
+#[test]
+fn an_address_gives_endpoint_network_and_country_and_a_user_agent_the_client() {
+    let known = enriched(IpMode::Net, |_| {});
+    assert_eq!((known.client.as_deref(), known.client_version.as_deref()), (Some("curl"), Some("8.5.0")));
+    assert_eq!(known.client_net.as_deref(), Some("8.8.8.0/24"));
+    assert_eq!((known.ip_version, known.asn), (Some(4), Some(15169)));
+    assert!(known.endpoint_id.is_some() && known.network_kind.is_some() && known.country.is_some());
+    assert!(known.enriched_with.is_some());
+}
+
+#[test]
+fn who_asked_not_to_be_tracked_has_no_endpoint_network_or_organization() {
+    for ask in [|raw: &mut RawAccess| raw.dnt = true, |raw: &mut RawAccess| raw.gpc = true] {
+        let asked = enriched(IpMode::Net, ask);
+        assert_eq!((asked.endpoint_id, asked.client_net, asked.asn, asked.as_name), (None, None, None, None));
+        assert_eq!((asked.network_kind, asked.org), (None, None));
+        assert_eq!((asked.city, asked.region, asked.latitude, asked.longitude), (None, None, None, None));
+        assert_eq!(asked.client.as_deref(), Some("curl"), "it is still counted");
+    }
+}
+
+#[test]
+fn a_lake_without_networks_still_tells_endpoints_apart() {
+    let without = enriched(IpMode::Drop, |_| {});
+    assert_eq!(without.client_net, None);
+    assert_eq!(without.endpoint_id, enriched(IpMode::Net, |_| {}).endpoint_id);
+}
+
+#[test]
+fn a_record_without_address_is_enriched_without_one() {
+    let unknown = enriched(IpMode::Net, |raw| raw.client_ip = None);
+    assert_eq!((unknown.endpoint_id, unknown.ip_version, unknown.network_kind), (None, None, None));
+}
