@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 use whopulls_ingest::forward::{FORWARD_READER, Forwarder};
 use whopulls_ingest::metrics::Metrics;
@@ -21,10 +22,11 @@ use whopulls_schemas::raw::{Kind, RawAccess};
 use crate::support::until;
 
 const TOPIC: &str = "access.raw";
+const PARTITIONS: i32 = 3;
 
 fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).expect("a cluster");
-    cluster.create_topic(TOPIC, 3, 1).expect("a topic");
+    cluster.create_topic(TOPIC, PARTITIONS, 1).expect("a topic");
     cluster
 }
 
@@ -84,11 +86,22 @@ fn consumed(brokers: &str, records: usize) -> BTreeMap<i32, Vec<RawAccess>> {
         .set("auto.offset.reset", "earliest")
         .create()
         .expect("a consumer");
-    consumer.subscribe(&[TOPIC]).expect("the topic is there");
+    let mut partitions = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        partitions.add_partition_offset(TOPIC, partition, Offset::Beginning).expect("a partition");
+    }
+    consumer.assign(&partitions).expect("the partitions are there");
     let mut found: BTreeMap<i32, Vec<RawAccess>> = BTreeMap::new();
     let mut count = 0;
+    // A poll may end early with nothing; 300 of 100 ms are the bound.
+    let mut polls = 300;
     while count < records {
-        let message = consumer.poll(Duration::from_secs(30)).expect("a record in time").expect("no error");
+        let Some(message) = consumer.poll(Duration::from_millis(100)) else {
+            polls -= 1;
+            assert!(polls > 0, "{count} of {records} in time");
+            continue;
+        };
+        let message = message.expect("no error");
         let record = RawAccess::decode(message.payload().expect("a value")).expect("the record is good");
         assert_eq!(message.key().map(<[u8]>::len), Some(8));
         found.entry(message.partition()).or_default().push(record);

@@ -1,5 +1,6 @@
 //! The gateway alone, for the edge: no query engine, no lake.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -47,5 +48,6 @@ async fn main() -> anyhow::Result<()> {
 fn start_log(json: bool) {
     let filter = EnvFilter::try_from_env("WHOPULLS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     if json { log.json().init() } else { log.init() }
 }

@@ -104,7 +104,11 @@ impl Forwarder {
                     }
                     let wait = backoff.take();
                     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    tracing::warn!(%error, cause, wait_ms = wait.as_millis(), "forwarding begins anew from the cursor");
+                    if matches!(error, ForwardError::Spool(_)) {
+                        tracing::error!(%error, cause, "nothing is forwarded: the spool keeps it within its bounds");
+                    } else {
+                        tracing::warn!(%error, cause, wait_ms = wait.as_millis(), "forwarding begins anew from the cursor");
+                    }
                     self.reader.seek(self.reader.committed());
                     tokio::select! {
                         () = shutdown.cancelled() => return,
