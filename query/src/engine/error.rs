@@ -18,6 +18,14 @@ pub enum QueryError {
         /// The bound.
         bytes_max: usize,
     },
+    /// The text has more words than are read.
+    #[error("the query has {tokens} words and signs; at most {tokens_max} are read")]
+    TooComplex {
+        /// What came.
+        tokens: usize,
+        /// The bound.
+        tokens_max: usize,
+    },
     /// The text is not SQL.
     #[error("the query is not SQL: {0}")]
     Syntax(String),
@@ -95,7 +103,11 @@ impl QueryError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Syntax(_) | Self::Invalid(_) | Self::Parameter { .. } | Self::Failed(_) => Fault::Question,
-            Self::TooLong { .. } | Self::Timeout(_) | Self::Memory { .. } | Self::TooLarge { .. } => Fault::Limit,
+            Self::TooLong { .. }
+            | Self::TooComplex { .. }
+            | Self::Timeout(_)
+            | Self::Memory { .. }
+            | Self::TooLarge { .. } => Fault::Limit,
             Self::Refused { .. } => Fault::Forbidden,
             Self::Busy { .. } | Self::Lake(_) | Self::Storage(_) => Fault::Later,
             Self::Internal(_) => Fault::Ours,
@@ -105,10 +117,16 @@ impl QueryError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::TooLong { .. } => "ask in fewer words; a long list of values can often be a join or a range",
-            Self::Syntax(_) => "the SQL is close to PostgreSQL's; names with capitals or dashes stand in \"double quotes\"",
+            Self::TooLong { .. } | Self::TooComplex { .. } => {
+                "ask in fewer words; a long list of values can often be a join or a range"
+            }
+            Self::Syntax(_) => {
+                "the SQL is close to PostgreSQL's; names with capitals or dashes stand in \"double quotes\""
+            }
             Self::Invalid(_) => "`SHOW TABLES` lists the tables and `DESCRIBE events` the columns",
-            Self::Refused { .. } => "ask with SELECT, EXPLAIN, DESCRIBE or SHOW, from events, downloads, organizations or coverage",
+            Self::Refused { .. } => {
+                "ask with SELECT, EXPLAIN, DESCRIBE or SHOW, from events, downloads, organizations or coverage"
+            }
             Self::Parameter { .. } => "see the parameters in the documentation of the API",
             Self::Failed(_) => "`try_cast(… AS …)` and `nullif(…, 0)` avoid most of these",
             Self::Timeout(_) => "narrow it with `WHERE date >= …`, which leaves whole days out",
@@ -116,13 +134,15 @@ impl QueryError {
             Self::TooLarge { .. } => "select fewer columns or add a LIMIT",
             Self::Busy { .. } => "ask again in a moment",
             Self::Lake(_) => "check that the worker runs and that the configured lake is the one it writes to",
-            Self::Storage(_) => "check that the object store answers and that nothing but whopulls removes files of the table",
+            Self::Storage(_) => {
+                "check that the object store answers and that nothing but whopulls removes files of the table"
+            }
             Self::Internal(_) => "this is a defect: please report it with the query",
         }
     }
 
     /// `memory_bytes_max` is what the pool was made with.
-    pub(super) fn of_datafusion(error: DataFusionError, memory_bytes_max: usize) -> Self {
+    pub(super) fn of_datafusion(error: &DataFusionError, memory_bytes_max: usize) -> Self {
         let message = || error.strip_backtrace();
         match error.find_root() {
             DataFusionError::SQL(parser, _) => Self::Syntax(match parser.as_ref() {

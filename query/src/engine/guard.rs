@@ -1,14 +1,16 @@
 //! What a query may do: read our tables. Judged on the parsed statement and again on the plan, so that a way of saying
 //! something that the first does not know is caught by the second.
 
+use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, TableReference};
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::QueryError;
+use super::{QueryError, SQL_BYTES_MAX};
 
 /// The tables and views that queries read.
 pub(super) const TABLES: [&str; 4] = ["events", "downloads", "organizations", "coverage"];
@@ -17,8 +19,30 @@ const DESCRIPTIONS: &str = "information_schema";
 
 /// Functions that make a large value of a few bytes, outside what the memory pool sees. They are not registered.
 pub(super) const AMPLIFIERS: [&str; 9] = [
-    "repeat", "lpad", "rpad", "array_repeat", "list_repeat", "array_resize", "list_resize", "range", "generate_series",
+    "repeat",
+    "lpad",
+    "rpad",
+    "array_repeat",
+    "list_repeat",
+    "array_resize",
+    "list_resize",
+    "range",
+    "generate_series",
 ];
+
+/// A tree over so many tokens is shallow enough for the stack of a query thread, of which each level gets 12 KiB.
+pub(super) const TOKENS_MAX: usize = 5_000;
+
+/// Chains such as `1 + 1 + …` or a long FROM make trees that are as deep as they are long, and taking a tree apart recurses.
+pub(super) fn check_size(sql: &str) -> Result<(), QueryError> {
+    if sql.len() > SQL_BYTES_MAX {
+        return Err(QueryError::TooLong { bytes: sql.len(), bytes_max: SQL_BYTES_MAX });
+    }
+    // What has no tokens is no SQL: the parser says so.
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
+    let tokens = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).count();
+    if tokens > TOKENS_MAX { Err(QueryError::TooComplex { tokens, tokens_max: TOKENS_MAX }) } else { Ok(()) }
+}
 
 /// Only statements that read.
 pub(super) fn check_statement(statement: &Statement, sql: &str) -> Result<(), QueryError> {
@@ -44,8 +68,6 @@ fn reads(statement: &ast::Statement) -> bool {
 
 /// Only nodes that read, and only our tables, in every corner of the plan.
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), QueryError> {
-    let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    options.verify_plan(plan).map_err(|error| refused(error.strip_backtrace()))?;
     let mut found = None;
     let walked = plan.apply_with_subqueries(|node| {
         found = forbidden(node);
@@ -53,8 +75,11 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), QueryError> {
     });
     match (found, walked) {
         (Some(what), _) => Err(refused(what)),
-        (None, Err(error)) => Err(refused(DataFusionError::strip_backtrace(&error))),
-        (None, Ok(_)) => Ok(()),
+        (None, Err(error)) => Err(refused(error.strip_backtrace())),
+        (None, Ok(_)) => {
+            let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+            options.verify_plan(plan).map_err(|error| refused(error.strip_backtrace()))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::session_state::SessionState;
@@ -38,9 +38,9 @@ const WAITING_PER_RUNNING: usize = 8;
 /// What the engine reads and how much it may use.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// The table `events`: a folder, or a URL that object_store understands. The location that the worker writes to.
+    /// The table `events`: a folder, or a URL that `object_store` understands. The location that the worker writes to.
     pub events_location: String,
-    /// object_store's own options for it: endpoint, region, keys.
+    /// `object_store`'s own options for it: endpoint, region, keys.
     pub storage_options: BTreeMap<String, String>,
     /// Memory for all queries together.
     pub memory_bytes_max: usize,
@@ -150,9 +150,7 @@ impl Engine {
         sql: &str,
         parameters: Vec<(&'static str, ScalarValue)>,
     ) -> Result<QueryResult, QueryError> {
-        if sql.len() > SQL_BYTES_MAX {
-            return Err(QueryError::TooLong { bytes: sql.len(), bytes_max: SQL_BYTES_MAX });
-        }
+        guard::check_size(sql)?;
         let _admitted = self
             .0
             .admitted
@@ -185,7 +183,7 @@ impl Shared {
         if let Some(known) = prepared.as_ref().filter(|known| known.version == newest.version) {
             return Ok(known.clone());
         }
-        let state = session::with_tables(&self.base, newest.events).await.map_err(|error| self.translate(error))?;
+        let state = session::with_tables(&self.base, newest.events).await.map_err(|error| self.translate(&error))?;
         let snapshot = Snapshot { version: newest.version, state: Arc::new(state) };
         *prepared = Some(snapshot.clone());
         Ok(snapshot)
@@ -206,7 +204,7 @@ impl Shared {
         }
     }
 
-    fn translate(&self, error: datafusion::error::DataFusionError) -> QueryError {
+    fn translate(&self, error: &DataFusionError) -> QueryError {
         QueryError::of_datafusion(error, self.config.memory_bytes_max)
     }
 }
@@ -217,7 +215,7 @@ async fn answer(
     parameters: Vec<(&'static str, ScalarValue)>,
     config: &EngineConfig,
 ) -> Result<QueryResult, QueryError> {
-    let translate = |error| QueryError::of_datafusion(error, config.memory_bytes_max);
+    let translate = |error: DataFusionError| QueryError::of_datafusion(&error, config.memory_bytes_max);
     let dialect = state.config().options().sql_parser.dialect;
     let statement = state.sql_to_statement(sql, &dialect).map_err(translate)?;
     guard::check_statement(&statement, sql)?;
@@ -234,7 +232,7 @@ async fn answer(
 }
 
 /// One row more than may be answered, so that a cut is known to be one.
-fn at_most(plan: LogicalPlan, rows_max: usize) -> Result<LogicalPlan, datafusion::error::DataFusionError> {
+fn at_most(plan: LogicalPlan, rows_max: usize) -> Result<LogicalPlan, DataFusionError> {
     if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)) {
         return Ok(plan);
     }
@@ -245,7 +243,7 @@ async fn collect(mut stream: SendableRecordBatchStream, config: &EngineConfig) -
     let mut answer = QueryResult { schema: stream.schema(), batches: Vec::new(), truncated: false };
     let (mut room, mut bytes) = (config.rows_max, 0_usize);
     while let Some(batch) = stream.next().await {
-        let batch = batch.map_err(|error| QueryError::of_datafusion(error, config.memory_bytes_max))?;
+        let batch = batch.map_err(|error| QueryError::of_datafusion(&error, config.memory_bytes_max))?;
         bytes = bytes.saturating_add(batch_bytes(&batch));
         if bytes > ANSWER_BYTES_MAX {
             return Err(QueryError::TooLarge { bytes_max: ANSWER_BYTES_MAX });
@@ -280,8 +278,9 @@ struct QueryRuntime(Option<Runtime>);
 
 impl QueryRuntime {
     fn start(threads: usize) -> std::io::Result<Self> {
-        /// Planning recurses; DataFusion grows the stack beyond this by itself.
-        const STACK_BYTES: usize = 4 << 20;
+        /// Planning recurses, and so does taking a plan apart. Only what is used is taken from the machine. For each token a
+        /// query may have: 12 KiB.
+        const STACK_BYTES: usize = 12 * 1024 * guard::TOKENS_MAX;
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("whopulls-query")

@@ -38,7 +38,8 @@ pub(super) fn flat_field(field: &Arc<Field>) -> Arc<Field> {
 
 /// User agents and paths are written by strangers: their control characters must not reach a terminal.
 pub(super) fn printable(text: &str) -> String {
-    let unsafe_here = |letter: char| letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let unsafe_here =
+        |letter: char| letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if !text.chars().any(unsafe_here) {
         return text.to_owned();
     }

@@ -14,7 +14,7 @@ use crate::engine::{QueryError, QueryResult};
 ///
 /// # Errors
 /// A type that has no text.
-pub fn csv(result: &QueryResult) -> Result<String, QueryError> {
+pub(super) fn csv(result: &QueryResult) -> Result<String, QueryError> {
     let bytes = write(result).map_err(|error| unwritable(&error))?;
     text(bytes)
 }
@@ -26,7 +26,8 @@ fn write(result: &QueryResult) -> Result<Vec<u8>, ArrowError> {
         writer.write(&RecordBatch::new_empty(Arc::clone(&schema)))?;
     }
     for batch in &result.batches {
-        let columns = result.schema.fields().iter().zip(batch.columns()).map(|(field, column)| cell::flat(field, column));
+        let columns =
+            result.schema.fields().iter().zip(batch.columns()).map(|(field, column)| cell::flat(field, column));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         writer.write(&RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?)?;

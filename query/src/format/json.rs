@@ -13,7 +13,7 @@ use crate::engine::{QueryError, QueryResult};
 ///
 /// # Errors
 /// A type that has no JSON.
-pub fn json(result: &QueryResult) -> Result<String, QueryError> {
+pub(super) fn json(result: &QueryResult) -> Result<String, QueryError> {
     array(result, StructMode::ObjectOnly)
 }
 

@@ -3,6 +3,9 @@
 use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use comfy_table::TableComponent::{
+    HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections,
+};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{Cell, CellAlignment, Table};
 use whopulls_schemas::event::column;
@@ -17,7 +20,7 @@ const NAMES: [&str; 5] = [column::ASN, column::SEQ, column::STATUS, column::ENDP
 ///
 /// # Errors
 /// A type that has no text.
-pub fn table(result: &QueryResult) -> Result<String, QueryError> {
+pub(super) fn table(result: &QueryResult) -> Result<String, QueryError> {
     let header: Vec<(&str, bool)> =
         result.schema.fields().iter().map(|field| (field.name().as_str(), field.data_type().is_numeric())).collect();
     let rows = rows(result).map_err(|error| unwritable(&error))?;
@@ -30,7 +33,12 @@ pub fn table(result: &QueryResult) -> Result<String, QueryError> {
 /// `header` says of each column whether it stands to the right.
 pub(crate) fn grid(header: &[(&str, bool)], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(header.iter().map(|(name, right)| aligned(name, *right)));
+    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    // A line below the header and around the whole, none between rows.
+    for line in [HorizontalLines, MiddleIntersections, LeftBorderIntersections, RightBorderIntersections] {
+        table.remove_style(line);
+    }
+    table.set_header(header.iter().map(|(name, right)| aligned(name, *right)));
     for row in rows {
         table.add_row(row.iter().zip(header).map(|(text, (_, right))| aligned(text, *right)));
     }
@@ -46,8 +54,11 @@ fn rows(result: &QueryResult) -> Result<Vec<Vec<String>>, ArrowError> {
     let mut rows = Vec::with_capacity(result.rows());
     for batch in &result.batches {
         let fields = result.schema.fields().iter();
-        let columns: Vec<_> =
-            fields.clone().zip(batch.columns()).map(|(field, column)| cell::flat(field, column)).collect::<Result<_, _>>()?;
+        let columns: Vec<_> = fields
+            .clone()
+            .zip(batch.columns())
+            .map(|(field, column)| cell::flat(field, column))
+            .collect::<Result<_, _>>()?;
         let formatters: Vec<_> =
             columns.iter().map(|column| ArrayFormatter::try_new(column, &options)).collect::<Result<_, _>>()?;
         for row in 0..batch.num_rows() {
@@ -85,8 +96,7 @@ mod tests {
 
     #[test]
     fn thousands_stand_apart() {
-        for (digits, expected) in
-            [("0", "0"), ("999", "999"), ("1000", "1,000"), ("-1234567", "-1,234,567"), ("", "")]
+        for (digits, expected) in [("0", "0"), ("999", "999"), ("1000", "1,000"), ("-1234567", "-1,234,567"), ("", "")]
         {
             assert_eq!(with_thousands(digits), expected);
         }

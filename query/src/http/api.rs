@@ -90,7 +90,8 @@ pub(super) async fn sql(
     let result = app.engine.sql(&question(&headers, &body)?).await?;
     if accepts_csv(&headers) {
         let truncated = if result.truncated { "true" } else { "false" };
-        let described = [(header::CONTENT_TYPE.as_str(), "text/csv; charset=utf-8"), ("x-whopulls-truncated", truncated)];
+        let described =
+            [(header::CONTENT_TYPE.as_str(), "text/csv; charset=utf-8"), ("x-whopulls-truncated", truncated)];
         return Ok((described, write(&result, Format::Csv)?).into_response());
     }
     Ok(Json(answer(&result)?).into_response())
@@ -104,16 +105,20 @@ fn answer(result: &QueryResult) -> Result<SqlAnswer<'_>, QueryError> {
 /// The SQL of `{"query": "…"}`, or the body itself.
 fn question(headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
     let malformed = |reason: String| {
-        Problem::new(StatusCode::BAD_REQUEST, reason).hint(r#"send {"query": "SELECT …"} as application/json, or the SQL as text/plain"#)
+        Problem::new(StatusCode::BAD_REQUEST, reason)
+            .hint(r#"send {"query": "SELECT …"} as application/json, or the SQL as text/plain"#)
     };
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("text/plain");
     match content_type.split(';').next().unwrap_or_default().trim() {
         "application/json" => {
             let question: Result<SqlQuestion, _> = serde_json::from_slice(body);
-            Ok(question.map_err(|error| malformed(format!("the body is not the JSON that is asked for: {error}")))?.query)
+            Ok(question
+                .map_err(|error| malformed(format!("the body is not the JSON that is asked for: {error}")))?
+                .query)
         }
         "text/plain" | "application/sql" => {
-            let text = std::str::from_utf8(body).map_err(|error| malformed(format!("the body is not UTF-8: {error}")))?;
+            let text =
+                std::str::from_utf8(body).map_err(|error| malformed(format!("the body is not UTF-8: {error}")))?;
             Ok(text.to_owned())
         }
         other => Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("{other} is not read"))

@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn only_loopback_names_and_configured_ones_are_answered() {
-        for right in ["localhost", "LOCALHOST:80", "127.0.0.1:8480", "127.8.8.8", "[::1]:8480", "[::1]", "who.example:1"] {
+        for right in
+            ["localhost", "LOCALHOST:80", "127.0.0.1:8480", "127.8.8.8", "[::1]:8480", "[::1]", "who.example:1"]
+        {
             host(right, true);
         }
         for wrong in ["evil.example", "evil.example:8480", "10.0.0.1", "localhost.evil.example", "", "[::2]:80"] {

@@ -38,7 +38,8 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("whopulls_serve");
         let requests = Family::default();
         // From a millisecond to half a minute.
-        let seconds = Family::<Timed, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 16)));
+        let seconds =
+            Family::<Timed, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 16)));
         registry.register("requests", "Requests answered", requests.clone());
         registry.register_with_unit("answer", "Time from request to answer", Unit::Seconds, seconds.clone());
         Self { registry, requests, seconds }

@@ -89,13 +89,11 @@ pub async fn serve(
         ended = &mut server => return Ok(ended?),
         () = shutdown => drop(stop),
     }
-    match tokio::time::timeout(DRAIN_MAX, server).await {
-        Ok(ended) => Ok(ended?),
-        Err(_) => {
-            tracing::warn!(seconds = DRAIN_MAX.as_secs(), "stopped with answers still under way");
-            Ok(())
-        }
+    if let Ok(ended) = tokio::time::timeout(DRAIN_MAX, server).await {
+        return Ok(ended?);
     }
+    tracing::warn!(seconds = DRAIN_MAX.as_secs(), "stopped with answers still under way");
+    Ok(())
 }
 
 fn router(app: Arc<App>) -> Router {

@@ -1,4 +1,5 @@
 //! The monotonic clock.
+#![expect(clippy::disallowed_methods, reason = "this is the IO edge where the clock is read")]
 
 use std::time::{Duration, Instant};
 

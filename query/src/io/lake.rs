@@ -79,7 +79,7 @@ struct State {
 }
 
 impl Lake {
-    /// `location` is a folder, or a URL that object_store understands; `options` are object_store's own (endpoint, region, keys).
+    /// `location` is a folder, or a URL that `object_store` understands; `options` are `object_store`'s own (endpoint, region, keys).
     /// Nothing is read yet.
     pub(crate) fn new(location: &str, options: &BTreeMap<String, String>) -> Result<Self, LakeError> {
         let refuse = |reason: String| LakeError::Location { location: location.to_owned(), reason };
@@ -136,15 +136,14 @@ impl Lake {
         let loaded = table.snapshot().map_err(log_error)?;
         let version = loaded.version();
         let unchanged = state.snapshot.as_ref().filter(|known| known.version == version).cloned();
-        let snapshot = match unchanged {
-            Some(snapshot) => snapshot,
-            None => {
-                self.check_readable(&table)?;
-                let files = self.live_files(loaded.log_data().iter(), &state.files)?;
-                let events = Arc::new(EventsTable::new(self.store_url(), files.clone()));
-                state.files = files.into_iter().map(|file| (file.path().clone(), file)).collect();
-                LakeSnapshot { version, events }
-            }
+        let snapshot = if let Some(snapshot) = unchanged {
+            snapshot
+        } else {
+            self.check_readable(&table)?;
+            let files = self.live_files(loaded.log_data().iter(), &state.files)?;
+            let events = Arc::new(EventsTable::new(self.store_url(), files.clone()));
+            state.files = files.into_iter().map(|file| (file.path().clone(), file)).collect();
+            LakeSnapshot { version, events }
         };
         state.table = Some(table);
         Ok(snapshot)
@@ -162,7 +161,8 @@ impl Lake {
 
     /// Column mapping gives the columns other names in the files than in the table.
     fn check_readable(&self, table: &DeltaTable) -> Result<(), LakeError> {
-        let configuration = table.snapshot().map(|loaded| loaded.metadata().configuration().clone()).unwrap_or_default();
+        let configuration =
+            table.snapshot().map(|loaded| loaded.metadata().configuration().clone()).unwrap_or_default();
         match configuration.get("delta.columnMapping.mode").map(String::as_str) {
             None | Some("none") => Ok(()),
             Some(mode) => Err(LakeError::Unreadable {
@@ -179,8 +179,7 @@ impl Lake {
         known: &HashMap<Path, Arc<LiveFile>>,
     ) -> Result<Vec<Arc<LiveFile>>, LakeError> {
         let stored = EventsTable::stored_schema();
-        let refuse =
-            |error: LiveFileError| LakeError::Unreadable { url: self.url.clone(), reason: error.to_string() };
+        let refuse = |error: LiveFileError| LakeError::Unreadable { url: self.url.clone(), reason: error.to_string() };
         views
             .map(|view| {
                 let path: Path = self.prefix.parts().chain(view.object_store_path().parts()).collect();

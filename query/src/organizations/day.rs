@@ -29,11 +29,7 @@ fn day(parameter: &'static str, text: &str) -> Result<Day, QueryError> {
             _ => letter.is_ascii_digit(),
         });
     let day = if shaped { Date32Type::parse(text) } else { None };
-    day.ok_or_else(|| QueryError::Parameter {
-        parameter,
-        value: text.to_owned(),
-        expected: "a day as in 2026-11-24",
-    })
+    day.ok_or_else(|| QueryError::Parameter { parameter, value: text.to_owned(), expected: "a day as in 2026-11-24" })
 }
 
 #[cfg(test)]
@@ -44,7 +40,8 @@ mod tests {
     fn a_day_is_four_two_and_two_digits_of_the_calendar() {
         assert_eq!(day("from", "1970-01-02").ok(), Some(1));
         assert_eq!(day("from", "2024-02-29").ok(), Some(19_782));
-        for text in ["", "2026-1-1", "2026-13-01", "2026-02-29", "24.11.2026", "2026-11-24T00:00:00Z", "２０２６-11-24"] {
+        for text in ["", "2026-1-1", "2026-13-01", "2026-02-29", "24.11.2026", "2026-11-24T00:00:00Z", "２０２６-11-24"]
+        {
             assert!(day("from", text).is_err(), "{text}");
         }
     }

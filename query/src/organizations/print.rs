@@ -45,8 +45,7 @@ fn cells(organization: &Organization) -> Vec<String> {
 
 fn coverage_table(answer: &OrganizationsAnswer) -> String {
     let coverage = &answer.coverage;
-    let header =
-        [("coverage", false), ("downloads", true), ("share", true), ("endpoints", true), ("share", true)];
+    let header = [("coverage", false), ("downloads", true), ("share", true), ("endpoints", true), ("share", true)];
     let shares = |counts: &PerClass<u64>| percentages(counts).in_order().map(|(_, percent)| format!("{percent} %"));
     let (download_shares, endpoint_shares) = (shares(&coverage.download_counts), shares(&coverage.endpoint_counts));
     let counts = coverage.download_counts.in_order().into_iter().zip(coverage.endpoint_counts.in_order());

@@ -63,8 +63,7 @@ impl LiveFile {
     }
 
     pub(crate) fn to_scan(&self) -> PartitionedFile {
-        let mut file =
-            PartitionedFile::new("", self.size_bytes).with_partition_values(vec![self.date.clone()]);
+        let mut file = PartitionedFile::new("", self.size_bytes).with_partition_values(vec![self.date.clone()]);
         file.object_meta.location = self.path.clone();
         file.statistics = Some(Arc::clone(&self.statistics));
         file
@@ -80,7 +79,8 @@ fn stored_statistics(stats: &Value, size_bytes: u64, stored: &Schema) -> Statist
         let name = field.name().as_str();
         let bound = |bounds: &str, is_max| {
             let read = stats.get(bounds).and_then(|values| values.get(name));
-            read.and_then(|value| scalar(value, field.data_type(), is_max)).map_or(Precision::Absent, Precision::Inexact)
+            read.and_then(|value| scalar(value, field.data_type(), is_max))
+                .map_or(Precision::Absent, Precision::Inexact)
         };
         let nulls = stats.get("nullCount").and_then(|counts| counts.get(name)).and_then(count);
         ColumnStatistics {
@@ -98,6 +98,7 @@ fn stored_statistics(stats: &Value, size_bytes: u64, stored: &Schema) -> Statist
 }
 
 /// A minimum or maximum of the log as a value of the column's type; `None` for types that are not pruned by.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of the types, three dozen, those that the log has bounds for")]
 fn scalar(value: &Value, data_type: &DataType, is_max: bool) -> Option<ScalarValue> {
     const MILLISECOND_US: i64 = 1_000;
     match data_type {

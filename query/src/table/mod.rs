@@ -26,9 +26,12 @@ pub(crate) use file::{LiveFile, LiveFileError};
 /// The columns of `events` in the contract's order, with texts as views: DataFusion groups and compares those without
 /// copying them out of the Parquet pages.
 pub(crate) fn scan_schema() -> SchemaRef {
-    let as_view = |field: &Arc<Field>| match field.data_type() {
-        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
-        _ => Arc::clone(field),
+    let as_view = |field: &Arc<Field>| {
+        if field.data_type() == &DataType::Utf8 {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
+        } else {
+            Arc::clone(field)
+        }
     };
     Arc::new(Schema::new(event_schema().fields().iter().map(as_view).collect::<Vec<_>>()))
 }
@@ -111,10 +114,8 @@ impl TableProvider for EventsTable {
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(scanned.project(&projection)?))));
         }
-        let statistics = Statistics::try_merge_iter(
-            files.iter().filter_map(|file| file.statistics.as_deref()),
-            scanned,
-        )?;
+        let statistics =
+            Statistics::try_merge_iter(files.iter().filter_map(|file| file.statistics.as_deref()), scanned)?;
         let groups = FileGroup::new(files).split_files(session.config().target_partitions().max(1));
         let config =
             FileScanConfigBuilder::new(self.store.clone(), Arc::new(ParquetSource::new(self.file_schema.clone())))

@@ -48,8 +48,8 @@ impl LogStatistics<'_> {
         let (index, statistics) = self.column_statistics(column)?;
         let data_type = self.schema.field(index).data_type();
         let unknown = ScalarValue::try_from(data_type).ok()?;
-        let values =
-            statistics.map(|known| known.and_then(|known| bound(known).get_value().cloned()).unwrap_or(unknown.clone()));
+        let values = statistics
+            .map(|known| known.and_then(|known| bound(known).get_value().cloned()).unwrap_or(unknown.clone()));
         if self.files.is_empty() {
             return Some(new_null_array(data_type, 0));
         }
@@ -73,15 +73,16 @@ impl PruningStatistics for LogStatistics<'_> {
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
         let (_, statistics) = self.column_statistics(column)?;
         let counts: UInt64Array = statistics
-            .map(|known| known.and_then(|known| known.null_count.get_value()).and_then(|&count| u64::try_from(count).ok()))
+            .map(|known| {
+                known.and_then(|known| known.null_count.get_value()).and_then(|&count| u64::try_from(count).ok())
+            })
             .collect();
         Some(Arc::new(counts))
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        let rows = |file: &Arc<LiveFile>| {
-            file.statistics().num_rows.get_value().and_then(|&rows| u64::try_from(rows).ok())
-        };
+        let rows =
+            |file: &Arc<LiveFile>| file.statistics().num_rows.get_value().and_then(|&rows| u64::try_from(rows).ok());
         Some(Arc::new(self.files.iter().map(rows).collect::<UInt64Array>()))
     }
 

@@ -2,14 +2,16 @@
 
 use serde_json::json;
 use whopulls_query::{
-    Format, OrganizationsQuery, QueryError, organizations, organizations_csv, organizations_json, organizations_table, write,
+    Format, OrganizationsQuery, QueryError, organizations, organizations_csv, organizations_json, organizations_table,
+    write,
 };
 
 use crate::lake::{Lake, ask, csv, downloads};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_organizations_of_everything() {
-    let engine = Lake::with_downloads().await.engine();
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
     let answer = organizations(&engine, &OrganizationsQuery::default()).await.expect("an answer");
     insta::assert_snapshot!("organizations_table", organizations_table(&answer));
     insta::assert_snapshot!("organizations_json", organizations_json(&answer).expect("JSON"));
@@ -18,7 +20,8 @@ async fn the_organizations_of_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_and_days_narrow_ranking_and_coverage_together() {
-    let engine = Lake::with_downloads().await.engine();
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
     let query = OrganizationsQuery {
         package: Some("app".into()),
         from: Some("2026-11-21".into()),
@@ -26,14 +29,16 @@ async fn a_package_and_days_narrow_ranking_and_coverage_together() {
         ..OrganizationsQuery::default()
     };
     let answer = organizations(&engine, &query).await.expect("an answer");
-    let ranking: Vec<_> = answer.organizations.iter().map(|one| (one.org_id.as_str(), one.downloads, one.endpoints)).collect();
+    let ranking: Vec<_> =
+        answer.organizations.iter().map(|one| (one.org_id.as_str(), one.downloads, one.endpoints)).collect();
     assert_eq!(ranking, [("acme.example", 2, 2), ("uni.example", 1, 1)]);
     assert_eq!((answer.coverage.total_downloads, answer.coverage.download_counts.isp), (4, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_cuts_the_ranking_and_not_the_total() {
-    let engine = Lake::with_downloads().await.engine();
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
     let query = OrganizationsQuery { limit: Some(1), ..OrganizationsQuery::default() };
     let answer = organizations(&engine, &query).await.expect("an answer");
     assert_eq!((answer.organizations.len(), answer.total_organizations), (1, 2));
@@ -42,7 +47,8 @@ async fn a_limit_cuts_the_ranking_and_not_the_total() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kind_narrows_the_ranking_and_not_the_coverage() {
-    let engine = Lake::with_downloads().await.engine();
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
     let query = OrganizationsQuery { kind: Some("education".into()), ..OrganizationsQuery::default() };
     let answer = organizations(&engine, &query).await.expect("an answer");
     assert_eq!(answer.organizations.iter().map(|one| one.org_id.as_str()).collect::<Vec<_>>(), ["uni.example"]);
@@ -51,7 +57,8 @@ async fn a_kind_narrows_the_ranking_and_not_the_coverage() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_name_is_a_value_and_never_sql() {
-    let engine = Lake::with_downloads().await.engine();
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
     let query = OrganizationsQuery { package: Some("app' OR 'a' = 'a".into()), ..OrganizationsQuery::default() };
     let answer = organizations(&engine, &query).await.expect("an answer");
     assert_eq!((answer.organizations.len(), answer.coverage.total_downloads), (0, 0));
@@ -60,7 +67,8 @@ async fn a_package_name_is_a_value_and_never_sql() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parameters_that_make_no_sense_are_named() {
-    let engine = Lake::with_downloads().await.engine();
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
     let everything = OrganizationsQuery::default;
     for (parameter, query) in [
         ("from", OrganizationsQuery { from: Some("yesterday".into()), ..everything() }),
@@ -76,14 +84,16 @@ async fn parameters_that_make_no_sense_are_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_table_has_no_organizations_and_no_shares() {
-    let engine = Lake::empty().await.engine();
+    let lake = Lake::empty().await;
+    let engine = lake.engine();
     let answer = organizations(&engine, &OrganizationsQuery::default()).await.expect("an answer");
     assert_eq!((answer.total_organizations, answer.coverage.total_downloads), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_views_say_what_the_function_says() {
-    let engine = Lake::with_downloads().await.engine();
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
     insta::assert_snapshot!(csv(&engine, "select * from organizations order by downloads desc").await);
     let classes = "class,downloads,endpoints\nattributed,6,4\nhosting,2,2\nisp,2,2\nunknown,2,1\n";
     assert_eq!(csv(&engine, "select * from coverage order by class").await, classes);
@@ -91,7 +101,8 @@ async fn the_views_say_what_the_function_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_format_writes_every_kind_of_value() {
-    let engine = Lake::with_downloads().await.engine();
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
     let sql = "select ts, date, package, client, asn, count(*) over () * 1000 as many, org_confidence, dnt, org_evidence, vars \
         from events order by ts, asn, endpoint_id nulls first limit 3";
     let result = ask(&engine, sql).await.expect("an answer");
@@ -103,7 +114,8 @@ async fn each_format_writes_every_kind_of_value() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_rows_are_still_a_table_a_header_and_an_array() {
-    let engine = Lake::empty().await.engine();
+    let lake = Lake::empty().await;
+    let engine = lake.engine();
     let result = ask(&engine, "select id, vars from events").await.expect("an answer");
     assert_eq!(write(&result, Format::Csv).expect("CSV"), "id,vars\n");
     assert_eq!(write(&result, Format::Json).expect("JSON"), "[]");
@@ -122,7 +134,8 @@ async fn what_strangers_wrote_cannot_steer_a_terminal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn downloads_are_pulls_and_downloads_only() {
-    let engine = Lake::with_downloads().await.engine();
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
     let expected = downloads().iter().filter(|row| row["action"] != "version_check").count();
     assert_eq!(csv(&engine, "select count(*) as n from downloads").await, format!("n\n{expected}\n"));
 }

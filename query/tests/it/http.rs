@@ -45,16 +45,20 @@ impl Server {
     }
 
     async fn sql(&self, query: &str) -> Response {
-        let request = self.client.post(self.url("/api/v1/sql")).json(&json!({"query": query}));
-        request.send().await.expect("an answer")
+        let request = self.client.post(self.url("/api/v1/sql")).header("content-type", "application/json");
+        request.body(json!({"query": query}).to_string()).send().await.expect("an answer")
     }
+}
+
+async fn json_of(response: Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON")
 }
 
 async fn problem(response: Response, status: StatusCode) -> Value {
     assert_eq!(response.status(), status);
     let content_type = response.headers().get("content-type").expect("a content type").clone();
     assert_eq!(content_type, "application/problem+json");
-    let problem: Value = response.json().await.expect("JSON");
+    let problem = json_of(response).await;
     assert_eq!(problem["status"], status.as_u16());
     assert!(problem["hint"].is_string(), "{problem}");
     problem
@@ -63,20 +67,21 @@ async fn problem(response: Response, status: StatusCode) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn organizations_come_with_their_coverage() {
     let server = Server::with_downloads().await;
-    let answer: Value = server.get("/api/v1/organizations?limit=1").await.json().await.expect("JSON");
+    let answer = json_of(server.get("/api/v1/organizations?limit=1").await).await;
     assert_eq!(answer["organizations"][0]["org_id"], "acme.example");
     assert_eq!(answer["total_organizations"], 2);
     let shares = answer["coverage"]["downloads"].as_object().expect("shares");
     let sum: f64 = shares.values().filter_map(Value::as_f64).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{shares:?}");
-    let one: Value = server.get("/api/v1/organizations?package=tool&from=&to=2026-11-30").await.json().await.expect("JSON");
+    let one = json_of(server.get("/api/v1/organizations?package=tool&from=&to=2026-11-30").await).await;
     assert_eq!(one["organizations"][0]["org_id"], "uni.example");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parameters_that_are_wrong_or_unknown_are_problems() {
     let server = Server::with_downloads().await;
-    for query in ["from=monday", "to=2026-99-99", "limit=0", "limit=ten", "pakage=app", "from=2026-11-24&to=2026-11-23"] {
+    for query in ["from=monday", "to=2026-99-99", "limit=0", "limit=ten", "pakage=app", "from=2026-11-24&to=2026-11-23"]
+    {
         let response = server.get(&format!("/api/v1/organizations?{query}")).await;
         problem(response, StatusCode::BAD_REQUEST).await;
     }
@@ -86,7 +91,7 @@ async fn parameters_that_are_wrong_or_unknown_are_problems() {
 async fn sql_is_answered_as_json_and_as_csv() {
     let server = Server::with_downloads().await;
     let sql = "select package, count(*) as n, cast(null as int) as nothing from downloads group by package order by n";
-    let answer: Value = server.sql(sql).await.json().await.expect("JSON");
+    let answer = json_of(server.sql(sql).await).await;
     assert_eq!(answer["columns"][1], json!({"name": "n", "type": "Int64"}));
     assert_eq!(answer["rows"], json!([["tool", 1, null], ["app", 11, null]]));
     assert_eq!(answer["truncated"], false);
@@ -94,7 +99,7 @@ async fn sql_is_answered_as_json_and_as_csv() {
     let response = request.header("content-type", "text/plain; charset=utf-8").send().await.expect("an answer");
     assert_eq!(response.headers()["x-whopulls-truncated"], "false");
     assert_eq!(response.text().await.expect("CSV"), "package,n,nothing\ntool,1,\napp,11,\n");
-    let empty: Value = server.sql("select id from events where false").await.json().await.expect("JSON");
+    let empty = json_of(server.sql("select id from events where false").await).await;
     assert_eq!(empty["rows"], json!([]));
 }
 

@@ -70,12 +70,13 @@ impl Lake {
         let table = self.table.as_mut().expect("a table to append to");
         let mut writer = RecordBatchWriter::for_table(table).expect("a writer");
         let batch = batch(&self.schema, rows);
+        let delta = writer.arrow_schema();
         let columns = batch
             .columns()
             .iter()
-            .zip(writer.arrow_schema().fields())
+            .zip(delta.fields())
             .map(|(column, field)| arrow::compute::cast(column, field.data_type()).expect("Delta's type"));
-        let batch = RecordBatch::try_new(writer.arrow_schema(), columns.collect()).expect("Delta's columns");
+        let batch = RecordBatch::try_new(Arc::clone(&delta), columns.collect()).expect("Delta's columns");
         writer.write(batch).await.expect("a file");
         writer.flush_and_commit(table).await.expect("a commit");
     }

@@ -18,7 +18,8 @@ async fn a_lake_without_a_table_says_so_and_is_read_once_there_is_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_table_has_its_columns_and_no_rows() {
-    let engine = Lake::empty().await.engine();
+    let lake = Lake::empty().await;
+    let engine = lake.engine();
     assert_eq!(csv(&engine, "select count(*) as n from events").await, "n\n0\n");
     assert_eq!(csv(&engine, "select id, date, ts from events where package = 'a'").await, "id,date,ts\n");
 }
@@ -37,7 +38,8 @@ async fn a_commit_is_seen_by_the_next_query() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_columns_stand_in_the_contracts_order() {
-    let engine = Lake::with_downloads().await.engine();
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
     let result = ask(&engine, "select * from events limit 1").await.expect("an answer");
     let names = |schema: &arrow::datatypes::Schema| -> Vec<String> {
         schema.fields().iter().map(|field| field.name().clone()).collect()
@@ -47,12 +49,11 @@ async fn the_columns_stand_in_the_contracts_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_column_keeps_its_value() {
-    let engine = Lake::with_downloads().await.engine();
-    insta::assert_snapshot!(
-        csv(&engine, "select date, ts, package, org_evidence, vars, asn, org_confidence, dnt, vars['arch'] as arch \
-            from events order by ts, endpoint_id nulls first limit 4").await,
-        @r#""#
-    );
+    let lake = Lake::with_downloads().await;
+    let engine = lake.engine();
+    let sql = "select date, ts, package, org_evidence, vars, asn, org_confidence, dnt, vars['arch'] as arch \
+        from events order by ts, endpoint_id nulls first limit 4";
+    insta::assert_snapshot!(csv(&engine, sql).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +61,8 @@ async fn a_column_that_an_older_file_lacks_reads_as_null() {
     let mut lake = Lake::without_columns(&["org_evidence", "cloud", "enriched_with"]).await;
     lake.append(&[json!({})]).await;
     let engine = lake.engine();
-    let sql = "select count(*) as n, count(cloud) as c, count(org_evidence) as e from events where enriched_with is null";
+    let sql =
+        "select count(*) as n, count(cloud) as c, count(org_evidence) as e from events where enriched_with is null";
     assert_eq!(csv(&engine, sql).await, "n,c,e\n1,0,0\n");
 }
 
