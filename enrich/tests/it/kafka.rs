@@ -243,11 +243,12 @@ async fn a_worker_that_hung_and_was_replaced_is_refused(broker: &Broker) {
         if let Some((has_read, sleeping)) = once.lock().expect("no panic").take() {
             has_read.send(()).expect("the test listens");
             // The end of the channel wakes too.
-            drop(sleeping.recv());
+            sleeping.recv().unwrap_or_default();
         }
         Enriched::default()
     };
-    let hung = Running::start(config.clone(), &folder, 1000, enrich).await;
+    // A batch is due as soon as it wakes, before it hears that it was replaced.
+    let hung = Running::start(config.clone(), &folder, 1, enrich).await;
     tokio::task::block_in_place(|| reading.recv_timeout(PATIENCE)).expect("the first worker reads");
     let heir = Running::start(config, &folder, 1000, plain).await;
     wait_for_rows(&folder, 100).await;
