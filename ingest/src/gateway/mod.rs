@@ -2,7 +2,7 @@
 //!
 //! Manifests are small and decide everything: they are proxied. Blobs are large and immutable: the upstream's redirect to its storage is
 //! handed to the client. Files are redirected by template. The record is appended to the spool before the response head is sent; a
-//! spool that fails or is slow costs at most [`RECORD_WAIT`] and never a download.
+//! spool that fails costs nothing, one that hangs at most [`RECORD_WAIT`] and then [`RECORD_WAIT_BEHIND`], and never a download.
 
 mod access;
 mod client_address;
@@ -21,5 +21,9 @@ pub use routes::{RouteError, RouteErrors, check_routes};
 
 pub(crate) use pattern::{Pattern, value_of};
 
-/// How long an answer waits for its record to be written.
-pub const RECORD_WAIT: Duration = Duration::from_millis(50);
+/// How long an answer waits for its record to be written. A disk under load may take some hundred milliseconds, and an answer that did not
+/// wait would be lost when the process is killed then.
+pub const RECORD_WAIT: Duration = Duration::from_secs(1);
+
+/// How long an answer waits while the last record was not written in time: a disk that hangs does not hold every download for a second.
+pub const RECORD_WAIT_BEHIND: Duration = Duration::from_millis(50);

@@ -4,6 +4,7 @@ mod forward;
 mod gateway_files;
 mod gateway_oci;
 mod import;
+mod process;
 mod registry;
 mod spool;
 mod spool_model;

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::super::frame;
+use super::super::frame::{self, FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, FrameError};
 use super::super::segment::{self, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use super::super::{Recovery, SpoolError, SpoolOptions, cursor};
 use super::files::{self, at};
 use super::shared::{Opened, ReaderPlace, Shared, State};
 
+/// The piece of a segment that is looked at: the largest frame and some more.
+const SCAN_BYTES: usize = FRAME_HEADER_BYTES + FRAME_BODY_BYTES_MAX + (256 << 10);
 /// Bits of a sequence number within an opening.
 const EPOCH_SHIFT: u32 = 32;
 
@@ -152,26 +155,45 @@ fn repair_last(dir: &Path, segments: &mut [Segment]) -> Result<u64, SpoolError> 
         return Ok(0);
     };
     let path = segment::path(dir, last.base_seq);
-    let bytes = fs::read(&path).map_err(at("read", &path))?;
-    let mut whole = SEGMENT_HEADER_BYTES;
-    let mut end_seq = last.base_seq;
-    while let Some(rest) = bytes.get(whole..)
-        && let Ok(frame) = frame::check(rest)
-        && frame.first_seq == end_seq
-    {
-        whole += frame.frame_bytes();
-        end_seq = frame.end_seq();
-    }
+    let file = File::options().read(true).write(true).open(&path).map_err(at("open", &path))?;
+    let (end_seq, whole) = whole_frames(&file, last.base_seq).map_err(at("read", &path))?;
     last.end_seq = end_seq;
-    last.bytes = whole as u64;
-    let torn = bytes.len().saturating_sub(whole) as u64;
-    let file = File::options().write(true).open(&path).map_err(at("open", &path))?;
+    let torn = last.bytes.saturating_sub(whole);
+    last.bytes = whole;
     if torn > 0 {
-        file.set_len(whole as u64).map_err(at("cut the torn tail of", &path))?;
+        file.set_len(whole).map_err(at("cut the torn tail of", &path))?;
     }
     // What an earlier process wrote may not be synced yet, and readers are about to pass it on.
     file.sync_all().map_err(at("sync", &path))?;
     Ok(torn)
+}
+
+/// How far the frames of a segment are whole: one past the last record, and the bytes. Read in pieces into one buffer: a file at once
+/// costs more in fresh pages than in reading.
+fn whole_frames(file: &File, base_seq: u64) -> io::Result<(u64, u64)> {
+    let mut buffer = vec![0; SCAN_BYTES];
+    let (mut filled, mut at) = (0, 0);
+    let (mut end_seq, mut whole) = (base_seq, SEGMENT_HEADER_BYTES as u64);
+    loop {
+        let unread = buffer.get(at..filled).unwrap_or_default();
+        match frame::check(unread) {
+            Ok(frame) if frame.first_seq == end_seq => {
+                at += frame.frame_bytes();
+                whole += frame.frame_bytes() as u64;
+                end_seq = frame.end_seq();
+            }
+            Err(FrameError::Short) => {
+                let left = unread.len();
+                buffer.copy_within(at..filled, 0);
+                let read = file.read_at(buffer.get_mut(left..).unwrap_or_default(), whole + left as u64)?;
+                if read == 0 {
+                    return Ok((end_seq, whole));
+                }
+                (at, filled) = (0, left + read);
+            }
+            Ok(_) | Err(_) => return Ok((end_seq, whole)),
+        }
+    }
 }
 
 /// Where each sealed segment ends: at the next one's base within an opening, and as the next one's header says across openings.

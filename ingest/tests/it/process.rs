@@ -1,0 +1,90 @@
+//! The gateway as a process of its own: stopped in order, and killed.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use whopulls_ingest::spool::{Spool, SpoolOptions};
+use whopulls_schemas::raw::{RawAccess, stamp};
+
+use crate::support::client;
+
+struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Process {
+    fn start(dir: &Path) -> Self {
+        let config = dir.join("whopulls.toml");
+        let text = format!(
+            "data = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n[[route]]\nid = \"f\"\nkind = \"file\"\n\
+             match = \"/f/{{package}}\"\nto = \"https://example.org/{{package}}\"\n",
+            dir.display()
+        );
+        std::fs::write(&config, text).expect("the configuration is written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_whopulls-gateway"))
+            .arg("--config")
+            .arg(&config)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the gateway starts");
+        let mut log = BufReader::new(child.stderr.take().expect("its log is ours")).lines().map_while(Result::ok);
+        let address = log
+            .find_map(|line| line.split_once("gateway listening addr=")?.1.trim().parse().ok())
+            .expect("the gateway says where it listens");
+        std::thread::spawn(move || log.for_each(drop));
+        Self { child, address }
+    }
+
+    async fn ask(&self, package: &str) {
+        let response = client().get(format!("http://{}/f/{package}", self.address)).send().await.expect("an answer");
+        assert_eq!(response.status(), 302);
+    }
+}
+
+fn recorded(dir: &Path) -> BTreeSet<String> {
+    let (spool, _) = Spool::open(SpoolOptions::new(dir.join("spool"))).expect("the spool opens");
+    let mut reader = spool.reader("test").expect("the reader opens");
+    let records = reader.read(usize::MAX, usize::MAX).expect("nothing is damaged");
+    let packages: Vec<String> = records
+        .iter()
+        .map(|r| RawAccess::decode(&stamp(spool.node(), r.seq, &r.payload)).expect("the record is good"))
+        .filter_map(|record| record.package)
+        .collect();
+    let count = packages.len();
+    let distinct: BTreeSet<String> = packages.into_iter().collect();
+    assert_eq!(distinct.len(), count, "a record is there twice");
+    distinct
+}
+
+#[tokio::test]
+async fn a_killed_gateway_has_kept_every_request_that_it_answered() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut asked = BTreeSet::new();
+    for kill in 0..5 {
+        let mut process = Process::start(dir.path());
+        for i in 0..=kill * 3 {
+            let package = format!("p{kill}-{i}");
+            process.ask(&package).await;
+            asked.insert(package);
+        }
+        process.child.kill().expect("the process is ours to end");
+        process.child.wait().expect("the process ends");
+    }
+    assert_eq!(recorded(dir.path()), asked);
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_told_to_stop_ends_well() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut process = Process::start(dir.path());
+    process.ask("p").await;
+    let pid = process.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts").success());
+    let ended = tokio::task::spawn_blocking(move || process.child.wait()).await.expect("the wait ends");
+    assert!(ended.expect("the process ends").success());
+    assert_eq!(recorded(dir.path()), BTreeSet::from(["p".to_owned()]));
+}
