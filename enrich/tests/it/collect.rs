@@ -282,6 +282,17 @@ fn records_of_a_lost_or_passed_position_do_not_count() {
 }
 
 #[test]
+fn a_new_assignment_voids_what_was_collected_under_the_old_one() {
+    let mut collector = Collector::new("t", limits(10), None);
+    collector.handle_assigned(&BTreeMap::from([(0, None)]));
+    collector.handle_record(UnixMicros(0), good(0, 0, 1));
+    collector.handle_assigned(&BTreeMap::from([(1, Some(7))]));
+    collector.handle_drain();
+    assert_eq!(collector.poll_action(UnixMicros(0)), Some(Action::Stop));
+    assert!(collector.needs_seq(1, "a"), "the table is asked again");
+}
+
+#[test]
 fn it_stops_at_the_offset_asked_for_and_not_before_it_is_committed() {
     let mut collector = Collector::new("t", limits(100), Some(BTreeMap::from([(0, 2)])));
     collector.handle_assigned(&BTreeMap::from([(0, None)]));
