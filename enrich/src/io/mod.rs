@@ -1,5 +1,6 @@
-//! Where this crate touches the world: the disk, Kafka, the clock.
+//! Where this crate touches the world: the disk, Kafka, the clock, the environment.
 
 pub mod clock;
 pub mod durable;
+pub mod environment;
 pub mod kafka;

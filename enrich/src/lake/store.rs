@@ -10,6 +10,7 @@ use url::Url;
 
 use super::error::LakeError;
 use crate::io::durable::DurableFolder;
+use crate::io::environment::store_options;
 
 /// An object store and the place of the table in it.
 #[derive(Debug, Clone)]
@@ -22,7 +23,8 @@ pub struct OpenedStore {
     pub prefix: Path,
 }
 
-/// Opens the object store of a folder or a URL. A local folder is written durably ([`DurableFolder`]).
+/// Opens the object store of a folder or a URL. A local folder is written durably ([`DurableFolder`]). Credentials come from
+/// the environment ([`store_options`]).
 ///
 /// # Errors
 /// When the location is not one, or the store's options are wrong.
@@ -33,7 +35,7 @@ pub fn open_store(location: &str, options: &BTreeMap<String, String>) -> Result<
     if scheme == ObjectStoreScheme::Local {
         return Ok(OpenedStore { url, root: Arc::new(DurableFolder::new()), prefix });
     }
-    let (root, prefix) = parse_url_opts(&url, options).map_err(store_error)?;
+    let (root, prefix) = parse_url_opts(&url, store_options(options)).map_err(store_error)?;
     Ok(OpenedStore { url, root: Arc::from(root), prefix })
 }
 
