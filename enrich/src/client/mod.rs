@@ -1,6 +1,6 @@
 //! Which program asked, from its user agent: name, version, operating system, architecture, and whether it is a bot.
 //!
-//! The table of programs stands in [`table`]; what a user agent may nest or hide (Docker's client inside the engine's,
+//! The table of programs stands in `table`; what a user agent may nest or hide (Docker's client inside the engine's,
 //! pip's JSON, a robot inside a browser's name) is taken apart here.
 
 mod platform;
