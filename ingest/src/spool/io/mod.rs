@@ -7,13 +7,14 @@ mod reader;
 mod shared;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 
-use self::queue::{Payloads, Queue};
+use self::queue::{Entry, Payloads, Queue, Written};
 use self::shared::Shared;
+use self::writer::Writer;
 use super::{AppendError, Lag, RECORD_BYTES_MAX, Recovery, SpoolError, SpoolOptions, SpoolStats};
 
 pub use self::reader::Reader;
@@ -28,6 +29,7 @@ pub struct Spool {
 struct Inner {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
+    writer: Arc<Mutex<Writer>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -40,8 +42,8 @@ impl Spool {
         let queue = Arc::new(Queue::new(options.queue_records_max, options.queue_bytes_max));
         let (shared, recovery) = open::open(options)?;
         let shared = Arc::new(shared);
-        let threads = writer::start(&shared, &queue)?;
-        let inner = Inner { shared, queue, threads };
+        let (writer, threads) = writer::start(&shared, &queue)?;
+        let inner = Inner { shared, queue, writer, threads };
         Ok((Self { inner: Arc::new(inner) }, recovery))
     }
 
@@ -63,17 +65,10 @@ impl Spool {
     /// The batch was not written, or (when it is larger than one group) only a first part of it.
     pub fn append_batch_blocking(&self, payloads: Vec<Bytes>) -> Result<u64, AppendError> {
         let mut last = self.end_seq();
-        let mut pending = payloads.into_iter().peekable();
-        while pending.peek().is_some() {
-            let mut group = Vec::new();
-            let mut group_bytes = 0;
-            while let Some(payload) =
-                pending.next_if(|p| group.is_empty() || group_bytes + p.len() <= queue::GROUP_BYTES_MAX)
-            {
-                group_bytes += payload.len();
-                group.push(payload);
-            }
-            let written = self.inner.queue.push_blocking(Payloads::Many(group))?;
+        let bytes: usize = payloads.iter().map(Bytes::len).sum();
+        let groups = if bytes <= queue::GROUP_BYTES_MAX { vec![payloads] } else { groups(payloads) };
+        for group in groups.into_iter().filter(|group| !group.is_empty()) {
+            let written = self.inner.write_or_queue(Payloads::Many(group))?;
             last = written.blocking_recv().map_err(|_writer_gone| AppendError::Closed)??;
         }
         Ok(last)
@@ -127,6 +122,19 @@ impl Spool {
     }
 }
 
+impl Inner {
+    /// A caller that may block writes its group itself while the writer is idle: two changes of thread less.
+    fn write_or_queue(&self, payloads: Payloads) -> Result<Written, AppendError> {
+        let Ok(mut writer) = self.writer.try_lock() else {
+            return self.queue.push_blocking(payloads);
+        };
+        payloads.as_slice().iter().try_for_each(check_size)?;
+        let (entry, written) = Entry::new(payloads);
+        writer.commit(&mut vec![entry], files::now_ms());
+        Ok(written)
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.queue.close();
@@ -137,6 +145,23 @@ impl Drop for Inner {
             }
         }
     }
+}
+
+/// Cuts a batch into groups of at most [`queue::GROUP_BYTES_MAX`], or of one record.
+fn groups(payloads: Vec<Bytes>) -> Vec<Vec<Bytes>> {
+    let mut groups = vec![Vec::new()];
+    let mut group_bytes = 0;
+    for payload in payloads {
+        if group_bytes + payload.len() > queue::GROUP_BYTES_MAX {
+            groups.push(Vec::new());
+            group_bytes = 0;
+        }
+        group_bytes += payload.len();
+        if let Some(group) = groups.last_mut() {
+            group.push(payload);
+        }
+    }
+    groups
 }
 
 /// Refuses what could not be framed.

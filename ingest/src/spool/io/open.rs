@@ -12,8 +12,8 @@ use super::super::{Recovery, SpoolError, SpoolOptions, cursor};
 use super::files::{self, at};
 use super::shared::{Opened, ReaderPlace, Shared, State};
 
-/// The piece of a segment that is looked at: the largest frame and some more.
-const SCAN_BYTES: usize = FRAME_HEADER_BYTES + FRAME_BODY_BYTES_MAX + (256 << 10);
+/// The piece of a segment that is looked at; it grows when a frame is larger.
+const SCAN_BYTES: usize = 512 << 10;
 /// Bits of a sequence number within an opening.
 const EPOCH_SHIFT: u32 = 32;
 
@@ -172,6 +172,7 @@ fn repair_last(dir: &Path, segments: &mut [Segment]) -> Result<u64, SpoolError> 
 /// costs more in fresh pages than in reading.
 fn whole_frames(file: &File, base_seq: u64) -> io::Result<(u64, u64)> {
     let mut buffer = vec![0; SCAN_BYTES];
+    let frame_bytes_max = FRAME_HEADER_BYTES + FRAME_BODY_BYTES_MAX;
     let (mut filled, mut at) = (0, 0);
     let (mut end_seq, mut whole) = (base_seq, SEGMENT_HEADER_BYTES as u64);
     loop {
@@ -185,6 +186,9 @@ fn whole_frames(file: &File, base_seq: u64) -> io::Result<(u64, u64)> {
             Err(FrameError::Short) => {
                 let left = unread.len();
                 buffer.copy_within(at..filled, 0);
+                if left == buffer.len() && left < frame_bytes_max {
+                    buffer.resize(frame_bytes_max, 0);
+                }
                 let read = file.read_at(buffer.get_mut(left..).unwrap_or_default(), whole + left as u64)?;
                 if read == 0 {
                     return Ok((end_seq, whole));

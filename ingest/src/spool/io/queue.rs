@@ -42,6 +42,13 @@ pub(super) struct Entry {
     pub(super) answer: oneshot::Sender<Result<u64, AppendError>>,
 }
 
+impl Entry {
+    pub(super) fn new(payloads: Payloads) -> (Self, Written) {
+        let (answer, written) = oneshot::channel();
+        (Self { payloads, answer }, written)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
@@ -121,11 +128,11 @@ impl Queue {
         if waiting.closed {
             return Err(AppendError::Closed);
         }
-        let (answer, written) = oneshot::channel();
         waiting.records += payloads.as_slice().len();
         waiting.bytes += payloads.bytes();
+        let (entry, written) = Entry::new(payloads);
         let was_empty = waiting.entries.is_empty();
-        waiting.entries.push_back(Entry { payloads, answer });
+        waiting.entries.push_back(entry);
         drop(waiting);
         if was_empty {
             self.ready.notify_one();

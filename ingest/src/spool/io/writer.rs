@@ -1,10 +1,10 @@
-//! The one thread that writes, and the one that syncs beside it.
+//! The writer, its thread, and the thread that syncs beside it.
 
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -22,19 +22,40 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 /// A group buffer that a burst made larger than this is given back.
 const BUFFER_BYTES_KEPT: usize = 4 << 20;
 
-pub(super) fn start(shared: &Arc<Shared>, queue: &Arc<Queue>) -> Result<Vec<JoinHandle<()>>, SpoolError> {
+/// The writer, which its thread shares with callers that may block, and the threads.
+pub(super) type Started = (Arc<Mutex<Writer>>, Vec<JoinHandle<()>>);
+
+pub(super) fn start(shared: &Arc<Shared>, queue: &Arc<Queue>) -> Result<Started, SpoolError> {
     let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
         thread::Builder::new().name(name.into()).spawn(body).map_err(at("start a thread for", shared.segments_dir()))
     };
-    let mut writer = Writer::new(Arc::clone(shared), Arc::clone(queue));
-    let mut threads = vec![spawn("spool-write", Box::new(move || writer.run()))?];
+    let writer = Arc::new(Mutex::new(Writer::new(Arc::clone(shared))));
+    let (its, queue) = (Arc::clone(&writer), Arc::clone(queue));
+    let mut threads = vec![spawn("spool-write", Box::new(move || run(&its, &queue)))?];
     let every = shared.options.fsync_every;
     if !every.is_zero() {
         let shared = Arc::clone(shared);
         let body = move || while !shared.wait_for_close(every) && shared.sync_or_go_on() {};
         threads.push(spawn("spool-sync", Box::new(body))?);
     }
-    Ok(threads)
+    Ok((writer, threads))
+}
+
+fn run(writer: &Mutex<Writer>, queue: &Queue) {
+    let mut group = Vec::new();
+    let lock = || writer.lock().unwrap_or_else(PoisonError::into_inner);
+    while !queue.take_group(UPKEEP_EVERY, &mut group) {
+        let mut writer = lock();
+        let now_ms = files::now_ms();
+        if !group.is_empty() {
+            writer.commit(&mut group, now_ms);
+        }
+        if now_ms >= writer.upkeep_due_ms {
+            writer.upkeep(now_ms);
+        }
+    }
+    // A failure is counted and said by `sync` itself.
+    drop(lock().shared.sync());
 }
 
 impl Shared {
@@ -47,9 +68,9 @@ impl Shared {
     }
 }
 
-struct Writer {
+#[derive(Debug)]
+pub(super) struct Writer {
     shared: Arc<Shared>,
-    queue: Arc<Queue>,
     /// One past the last record of the segment in use.
     end_seq: u64,
     base_seq: u64,
@@ -62,11 +83,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(shared: Arc<Shared>, queue: Arc<Queue>) -> Self {
+    fn new(shared: Arc<Shared>) -> Self {
         let end_seq = shared.written();
         Self {
             shared,
-            queue,
             end_seq,
             base_seq: end_seq,
             bytes: SEGMENT_HEADER_BYTES as u64,
@@ -77,23 +97,8 @@ impl Writer {
         }
     }
 
-    fn run(&mut self) {
-        let mut group = Vec::new();
-        while !self.queue.take_group(UPKEEP_EVERY, &mut group) {
-            let now_ms = files::now_ms();
-            if !group.is_empty() {
-                self.commit(&mut group, now_ms);
-            }
-            if now_ms >= self.upkeep_due_ms {
-                self.upkeep(now_ms);
-            }
-        }
-        // A failure is counted and said by `sync` itself.
-        drop(self.shared.sync());
-    }
-
     /// Writes one group and answers everybody who waits for it.
-    fn commit(&mut self, group: &mut Vec<Entry>, now_ms: u64) {
+    pub(super) fn commit(&mut self, group: &mut Vec<Entry>, now_ms: u64) {
         self.buffer.clear();
         let payloads = group.iter().flat_map(|e| e.payloads.as_slice()).map(Bytes::as_ref);
         let records = frame::encode(&mut self.buffer, self.end_seq, payloads);
