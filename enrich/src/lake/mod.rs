@@ -85,7 +85,15 @@ impl Lake {
     /// # Errors
     /// When the location is not one, the store does not answer, or the table there has other columns.
     pub async fn open_or_create(location: &str, options: &BTreeMap<String, String>) -> Result<Self, LakeError> {
-        create::open_or_create(open_store(location, options)?).await
+        Self::open_or_create_in(open_store(location, options)?).await
+    }
+
+    /// The same on a store that is open already.
+    ///
+    /// # Errors
+    /// When the store does not answer, or the table there has other columns.
+    pub async fn open_or_create_in(opened: OpenedStore) -> Result<Self, LakeError> {
+        create::open_or_create(opened).await
     }
 
     /// Where the table is.

@@ -5,5 +5,6 @@ mod durable;
 mod enricher;
 mod kafka;
 mod lake;
+mod lost_answer;
 mod support;
 mod worker;
