@@ -106,13 +106,13 @@ pub(super) fn spool(mut section: Section<'_, '_>) -> SpoolConfig {
     let dir = section.optional("dir", read::path);
     let bytes_max = section.optional("bytes_max", read::bytes).unwrap_or(10 << 30);
     let age_max_h = section.optional("age_max_h", read::number(1..=24 * 365)).unwrap_or(72);
-    let segment_bytes = section.optional("segment_bytes", read::bytes).unwrap_or(64 << 20);
+    let segment_bytes = section.optional("segment_bytes", read::bytes).unwrap_or(16 << 20);
     let fsync_every_ms = section.optional("fsync_every_ms", read::number(0..=60_000)).unwrap_or(100);
     let words = &[("stop_recording", WhenFull::StopRecording), ("drop_oldest", WhenFull::DropOldest)];
     let when_full = section.optional("when_full", read::word(words)).unwrap_or(WhenFull::StopRecording);
     if segment_bytes < (64 << 10) || bytes_max < 2 * segment_bytes {
         let message = "`spool.segment_bytes` must be at least 64 KiB and at most half of `spool.bytes_max`";
-        section.complain(message.to_owned(), "the defaults are 64 MiB and 10 GiB");
+        section.complain(message.to_owned(), "the defaults are 16 MiB and 10 GiB");
     }
     section.finish();
     SpoolConfig { dir, bytes_max, age_max_h, segment_bytes, fsync_every_ms, when_full }
