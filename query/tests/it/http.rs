@@ -113,7 +113,8 @@ async fn a_refusal_says_whose_fault_it_is() {
         let request = server.client.post(server.url("/api/v1/sql")).header("content-type", content_type).body(body);
         async move { request.send().await.expect("an answer") }
     };
-    problem(post("text/plain", "x".repeat(2 << 20)).await, StatusCode::PAYLOAD_TOO_LARGE).await;
+    // One byte too many: the server has read the rest, so its answer is not lost to a connection reset.
+    problem(post("text/plain", "x".repeat(6 * (64 << 10) + 1024 + 1)).await, StatusCode::PAYLOAD_TOO_LARGE).await;
     problem(post("application/json", "{}".into()).await, StatusCode::BAD_REQUEST).await;
     problem(post("image/png", String::new()).await, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
     problem(server.get("/api/v1/nothing").await, StatusCode::NOT_FOUND).await;
