@@ -1,1 +1,102 @@
-fn main() {}
+//! `whopulls`: which organizations download and use an open-source project.
+
+mod admin;
+mod check;
+mod configuration;
+mod dead_letters;
+mod demo;
+mod geo;
+mod import;
+mod log;
+mod question;
+mod role;
+mod shutdown;
+mod spool_source;
+mod up;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use configuration::ConfigArguments;
+
+/// Which organizations download and use an open-source project.
+#[derive(Debug, Parser)]
+#[command(name = "whopulls", version, propagate_version = true)]
+struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Log as JSON, one object a line
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every role in one process on this machine, without Kafka
+    Up,
+    /// Show it at work: real pulls from real networks against a small registry of its own
+    Demo(demo::DemoArguments),
+    /// Answer downloads, record each, and forward the records to Kafka
+    Gateway,
+    /// Turn raw records into events in the lake
+    Enrich,
+    /// Answer questions over HTTP
+    Serve,
+    /// Bring in somebody's access log
+    Import(import::ImportArguments),
+    /// Answer one SQL query
+    Sql(question::SqlArguments),
+    /// Show which organizations download, with the coverage beside it
+    Orgs(question::OrgsArguments),
+    /// Tell every mistake in the configuration
+    Check,
+    /// The network database
+    #[command(subcommand)]
+    Geo(geo::GeoCommand),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::start(&arguments.command, arguments.log_json);
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whoever reads our output has heard enough (`whopulls orgs | head`).
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let Arguments { config, command, .. } = arguments;
+    if let Command::Check = command {
+        return check::check(&config);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(async {
+        match command {
+            Command::Up => Box::pin(up::up(&config)).await,
+            Command::Demo(arguments) => Box::pin(demo::demo(&config, &arguments)).await,
+            Command::Gateway => Box::pin(role::gateway(&config)).await,
+            Command::Enrich => Box::pin(role::enrich(&config)).await,
+            Command::Serve => Box::pin(role::serve(&config)).await,
+            Command::Import(arguments) => Box::pin(import::import(&config, &arguments)).await,
+            Command::Sql(arguments) => Box::pin(question::sql(&config, &arguments)).await,
+            Command::Orgs(arguments) => Box::pin(question::orgs(&config, &arguments)).await,
+            Command::Geo(command) => geo::run(&command),
+            Command::Check => Ok(()),
+        }
+    })
+}

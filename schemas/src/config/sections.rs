@@ -276,6 +276,8 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     /// Answer on an address that is not loopback although no token guards it.
     pub insecure_listen: bool,
+    /// Host names that a proxy in front passes on; a loopback listener answers under no others but `localhost`.
+    pub hosts: Vec<String>,
     /// Memory for all queries together, in bytes.
     pub memory_bytes_max: u64,
     /// The most rows of one answer.
@@ -290,6 +292,7 @@ pub(super) fn serve(mut section: Section<'_, '_>) -> Option<ServeConfig> {
     let loopback = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 8480);
     let listen = section.optional("listen", read::socket).unwrap_or(loopback);
     let insecure_listen = section.optional("insecure_listen", read::flag).unwrap_or(false);
+    let hosts = section.optional("hosts", read::texts).unwrap_or_default();
     let memory_bytes_max = section.optional("memory_bytes_max", read::bytes).unwrap_or(1 << 30);
     let rows_max = section.optional("rows_max", read::number(1..=100_000_000)).unwrap_or(100_000);
     let timeout_s = section.optional("timeout_s", read::number(1..=3600)).unwrap_or(30);
@@ -305,6 +308,7 @@ pub(super) fn serve(mut section: Section<'_, '_>) -> Option<ServeConfig> {
     Some(ServeConfig {
         listen,
         insecure_listen,
+        hosts,
         memory_bytes_max,
         rows_max: usize::try_from(rows_max).ok()?,
         timeout_s,

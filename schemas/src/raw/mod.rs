@@ -7,7 +7,7 @@ mod decode;
 mod stamp;
 mod words;
 
-pub use stamp::stamp;
+pub use stamp::{stamp, stamped_seq};
 pub use words::{Child, ClientIpSource, HttpVersion, Kind, Outcome};
 
 use std::collections::BTreeMap;

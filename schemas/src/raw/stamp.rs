@@ -21,3 +21,13 @@ pub fn stamp(node: &str, seq: u64, encoded: &[u8]) -> Vec<u8> {
     out.extend_from_slice(rest);
     out
 }
+
+/// The `seq` of an encoded record that is stamped, without decoding the rest.
+pub fn stamped_seq(encoded: &[u8]) -> Option<u64> {
+    const SEQ: &[u8] = b"\",\"seq\":";
+    let node_and_rest = encoded.strip_prefix(HEAD)?.strip_prefix(NODE)?.strip_prefix(b"\"")?;
+    let quote = node_and_rest.iter().position(|byte| *byte == b'"')?;
+    let rest = node_and_rest.get(quote..)?.strip_prefix(SEQ)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(rest.get(..digits)?).ok()?.parse().ok()
+}

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use whopulls_schemas::UnixMicros;
-use whopulls_schemas::raw::{Child, ClientIpSource, HttpVersion, Kind, Outcome, RawAccess, stamp};
+use whopulls_schemas::raw::{Child, ClientIpSource, HttpVersion, Kind, Outcome, RawAccess, stamp, stamped_seq};
 
 const SCHEMA: &str = include_str!("../../raw-access.schema.json");
 
@@ -123,6 +123,9 @@ proptest! {
     #[test]
     fn a_stamped_record_is_the_record_with_node_and_seq(record in record()) {
         let unstamped = RawAccess { node: String::new(), seq: 0, ..record.clone() };
-        prop_assert_eq!(RawAccess::decode(&stamp(&record.node, record.seq, &unstamped.encode())), Ok(record));
+        let stamped = stamp(&record.node, record.seq, &unstamped.encode());
+        prop_assert_eq!(stamped_seq(&unstamped.encode()), None);
+        prop_assert_eq!(stamped_seq(&stamped), Some(record.seq));
+        prop_assert_eq!(RawAccess::decode(&stamped), Ok(record));
     }
 }

@@ -1,0 +1,45 @@
+# `make demo` and `make test` do all the set-up they need on Debian or Ubuntu with Rust.
+SHELL := bash
+ENV := source scripts/env &&
+ARGS ?=
+
+.PHONY: demo test check chaos bench fuzz build
+
+# Builds, runs the main job on the embedded default, prints the organizations. ARGS=--exit ends then.
+demo:
+	@scripts/setup build
+	@$(ENV) cargo build --bin whopulls && exec "$$CARGO_TARGET_DIR/debug/whopulls" demo $(ARGS)
+
+# Everything that must hold, with a real Kafka, a real registry and real clients.
+test:
+	@scripts/setup test
+	@scripts/kafka prepare
+	@scripts/python -c 'import duckdb, deltalake'
+	@$(ENV) cargo test --workspace
+
+# What else CI asks.
+check:
+	@scripts/setup build
+	@$(ENV) cargo fmt --all --check
+	@$(ENV) cargo clippy --workspace --all-targets -- -D warnings
+	@$(ENV) RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
+	@scripts/deny
+
+# Kills gateway, worker and broker at random moments: at least 20 kills. SEED and KILLS may be set.
+chaos:
+	@scripts/setup test
+	@scripts/kafka prepare
+	@$(ENV) CHAOS_KILLS=$${KILLS:-24} cargo test --test it -- --nocapture kills
+
+# The spool beside a plain file.
+bench:
+	@scripts/setup build
+	@$(ENV) cargo bench -p whopulls-ingest
+
+# Arbitrary bytes into the decoder. SECONDS_EACH may be set.
+fuzz:
+	@scripts/fuzz schemas decode $${SECONDS_EACH:-60}
+
+build:
+	@scripts/setup build
+	@$(ENV) cargo build --release --bin whopulls --bin whopulls-gateway

@@ -1,0 +1,36 @@
+//! The log goes to standard error; standard output is for answers.
+
+use std::io::Write as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::Command;
+
+/// Starts the log. Roles tell what they do; one-time commands only what went wrong. `WHOPULLS_LOG` says otherwise.
+pub(crate) fn start(command: &Command, json: bool) {
+    let level = match command {
+        Command::Up | Command::Gateway | Command::Enrich | Command::Serve => "info",
+        Command::Demo(_)
+        | Command::Import(_)
+        | Command::Sql(_)
+        | Command::Orgs(_)
+        | Command::Check
+        | Command::Geo(_) => "warn",
+    };
+    let filter = EnvFilter::try_from_env("WHOPULLS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { log.json().init() } else { log.init() }
+}
+
+/// Tells a person why the command failed.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let mut text = String::from("error: ");
+    for (depth, cause) in error.chain().enumerate() {
+        if depth > 0 {
+            text.push_str(": ");
+        }
+        text.push_str(cause.to_string().trim_end());
+    }
+    // Nothing is left to tell it to if this fails.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}

@@ -1,0 +1,155 @@
+//! The roles of a cluster, each a process of its own.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+use whopulls_enrich::Enricher;
+use whopulls_enrich::endpoint::EndpointKey;
+use whopulls_enrich::geo::{self, Database};
+use whopulls_enrich::io::kafka::KafkaSource;
+use whopulls_enrich::lake::Lake;
+use whopulls_enrich::worker::source::Source;
+use whopulls_enrich::worker::{FlushLimits, WorkerConfig, WorkerMetrics, WorkerSummary, run_worker};
+use whopulls_ingest::run_gateway;
+use whopulls_query::ServeConfig;
+use whopulls_schemas::config::Config;
+
+use crate::configuration::{ConfigArguments, lake_location};
+use crate::question::open_engine;
+use crate::{admin, shutdown};
+
+/// How often the files of the network database are looked at.
+const GEO_POLL: Duration = Duration::from_secs(10);
+
+/// `whopulls gateway`.
+pub(crate) async fn gateway(arguments: &ConfigArguments) -> Result<()> {
+    let config = arguments.read()?;
+    run_gateway(&config, shutdown::on_signal()?).await
+}
+
+/// `whopulls enrich`: reads Kafka.
+pub(crate) async fn enrich(arguments: &ConfigArguments) -> Result<()> {
+    let config = arguments.read()?;
+    let Some(kafka) = &config.kafka else {
+        bail!(
+            "there is no [kafka] in the configuration: `whopulls enrich` reads Kafka; on one machine run `whopulls up`"
+        );
+    };
+    let stop = shutdown::on_signal()?;
+    let worker = Worker::open(&config, Duration::from_secs(30)).await?;
+    let mut source = KafkaSource::connect(kafka).context("open the Kafka consumer")?;
+    let mut registry = Registry::default();
+    let metrics = WorkerMetrics::register(&mut registry);
+    if let Some(address) = config.enrich.admin_listen {
+        admin::start(address, registry, stop.clone()).await?;
+    }
+    tracing::info!(lake = worker.lake.url(), topic = kafka.topic, "worker started");
+    worker.run(&mut source, &metrics, None, stop).await?;
+    tracing::info!("worker stopped");
+    Ok(())
+}
+
+/// `whopulls serve`.
+pub(crate) async fn serve(arguments: &ConfigArguments) -> Result<()> {
+    let config = arguments.read()?;
+    let engine = open_engine(&config)?;
+    let listen = config.serve.listen;
+    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
+    tracing::info!(addr = %listener.local_addr().context("ask for the port")?, "answering");
+    whopulls_query::serve(serve_config(&config), engine, listener, shutdown::on_signal()?.cancelled_owned()).await?;
+    Ok(())
+}
+
+/// What the configuration says about who may ask.
+pub(crate) fn serve_config(config: &Config) -> ServeConfig {
+    ServeConfig { insecure_listen: config.serve.insecure_listen, hosts: config.serve.hosts.clone() }
+}
+
+/// A worker with its lake and its data, before it knows its source.
+pub(crate) struct Worker {
+    pub(crate) lake: Lake,
+    enricher: Enricher,
+    database: Arc<Database>,
+    flush: FlushLimits,
+}
+
+impl Worker {
+    /// Opens the lake, making it where there is none, and the network database.
+    pub(crate) async fn open(config: &Config, flush_default: Duration) -> Result<Self> {
+        let key_file = config.endpoint_key_file().context(
+            "the key of endpoint_id has no place: give `--data FOLDER`, or set `data` or `enrich.endpoint_key_file`",
+        )?;
+        let key = endpoint_key(&key_file)?;
+        let files = config.enrich.geo_database.iter().cloned().collect::<Vec<_>>();
+        let opened = tokio::task::spawn_blocking(move || Database::open(&files)).await;
+        let database = Arc::new(opened.context("open the network database")?.context("open the network database")?);
+        let location = lake_location(config)?;
+        let lake = Lake::open_or_create(&location, &config.lake.options)
+            .await
+            .with_context(|| format!("open the lake {location}"))?;
+        let enricher = Enricher::new(Arc::clone(&database), key, config.enrich.ip_mode);
+        let flush = FlushLimits {
+            rows_max: config.enrich.flush_rows,
+            age_max: config.enrich.flush_s.map_or(flush_default, Duration::from_secs),
+            ..FlushLimits::default()
+        };
+        Ok(Self { lake, enricher, database, flush })
+    }
+
+    /// Reads the source into the lake until `stop`, or until `stop_at` is committed in partition 0.
+    pub(crate) async fn run<S: Source>(
+        mut self,
+        source: &mut S,
+        metrics: &WorkerMetrics,
+        stop_at: Option<i64>,
+        stop: CancellationToken,
+    ) -> Result<WorkerSummary> {
+        let stop_at = stop_at.map(|offset| [(0, offset)].into());
+        let config = WorkerConfig { flush: self.flush, stop_at, ..WorkerConfig::default() };
+        let enricher = &self.enricher;
+        let enrich = |raw: &_| enricher.enrich(raw);
+        let work = run_worker(config, source, &mut self.lake, &enrich, metrics, stop);
+        tokio::select! {
+            ended = work => Ok(ended?),
+            never = geo::watch(self.database, GEO_POLL) => match never {},
+        }
+    }
+}
+
+/// The key of `endpoint_id`, made where there is none. Only its owner may read it.
+fn endpoint_key(path: &Path) -> Result<EndpointKey> {
+    let mut bytes = [0; EndpointKey::BYTES];
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Ok(mut file) => {
+            fill_random(&mut bytes)?;
+            file.write_all(&bytes).and_then(|()| file.sync_all())
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            File::open(path).and_then(|mut file| file.read_exact(&mut bytes))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let folder = path.parent().unwrap_or(path);
+            std::fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
+            return endpoint_key(path);
+        }
+        Err(error) => Err(error),
+    }
+    .with_context(|| {
+        format!("read the key of endpoint_id {} ({} bytes; delete it to make a new one)", path.display(), bytes.len())
+    })?;
+    Ok(EndpointKey::new(bytes))
+}
+
+fn fill_random(bytes: &mut [u8]) -> Result<()> {
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(bytes))
+        .context("read random bytes for the key of endpoint_id")
+}

@@ -1,0 +1,10 @@
+//! The whole pipe on real parts, driven through the `whopulls` binary.
+
+mod command_line;
+mod dead_letters;
+mod demo;
+mod import;
+mod kafka_pipe;
+mod kills;
+mod support;
+mod takeover;

@@ -1,0 +1,107 @@
+//! A child process whose log is read as it comes, and which does not outlive its test.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::wait_until;
+
+/// A running program.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Starts a program; its standard error and output are its log.
+    pub(crate) fn start(name: &str, command: &mut Command) -> Self {
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = spawned.unwrap_or_else(|error| panic!("start {name}: {error}"));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (stdout, stderr) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+        let keep = |log: Arc<Mutex<Vec<String>>>, lines: Box<dyn Iterator<Item = std::io::Result<String>> + Send>| {
+            std::thread::spawn(move || {
+                for line in lines.map_while(Result::ok) {
+                    log.lock().expect("no panic under the lock").push(line);
+                }
+            });
+        };
+        keep(Arc::clone(&log), Box::new(BufReader::new(stdout).lines()));
+        keep(Arc::clone(&log), Box::new(BufReader::new(stderr).lines()));
+        Self { name: name.to_owned(), child, log }
+    }
+
+    /// Starts `whopulls` with these arguments.
+    pub(crate) fn whopulls(name: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whopulls"));
+        Self::start(name, command.args(arguments).env("WHOPULLS_LOG", "info").env("NO_COLOR", "1"))
+    }
+
+    /// The first line of the log that holds `text`, once it is there.
+    #[track_caller]
+    pub(crate) fn line_with(&mut self, text: &str) -> String {
+        let mut found = None;
+        let name = self.name.clone();
+        wait_until(&format!("`{text}` in the log of {name}: {}", self.log_text()), Duration::from_secs(60), || {
+            let lines = self.log.lock().expect("no panic under the lock");
+            found = lines.iter().find(|line| line.contains(text)).cloned();
+            drop(lines);
+            if found.is_none()
+                && let Ok(Some(status)) = self.child.try_wait()
+            {
+                panic!("{name} ended with {status}: {}", self.log_text());
+            }
+            found.is_some()
+        });
+        found.unwrap_or_default()
+    }
+
+    /// Everything that it said so far.
+    pub(crate) fn log_text(&self) -> String {
+        self.log.lock().expect("no panic under the lock").join("\n")
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &id]).status().expect("kill runs");
+        assert!(sent.success(), "send {signal} to {}", self.name);
+    }
+
+    /// Kills it without a warning and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.signal("KILL");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Asks it to end, and waits for it.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
+        self.signal("TERM");
+        let mut status = None;
+        wait_until(&format!("the end of {}: {}", self.name, self.log_text()), Duration::from_secs(60), || {
+            status = self.child.try_wait().expect("it can be asked");
+            status.is_some()
+        });
+        assert!(status.is_some_and(|status| status.success()), "{} ended badly: {}", self.name, self.log_text());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+/// The value of `key=…` in a line of a log.
+pub(crate) fn value_in(line: &str, key: &str) -> String {
+    let at = line.find(&format!("{key}=")).unwrap_or_else(|| panic!("no {key} in {line}"));
+    let rest = line.get(at + key.len() + 1..).unwrap_or_default();
+    rest.split_whitespace().next().unwrap_or_default().to_owned()
+}
