@@ -6,6 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::Command;
 
+/// What the libraries of the table say at INFO is for their makers.
+const QUIET: &str = "buoyant_kernel=warn,deltalake_core=warn";
+
 /// Starts the log. Roles tell what they do; one-time commands only what went wrong. `WHOPULLS_LOG` says otherwise.
 pub(crate) fn start(command: &Command, json: bool) {
     let level = match command {
@@ -17,7 +20,7 @@ pub(crate) fn start(command: &Command, json: bool) {
         | Command::Check
         | Command::Geo(_) => "warn",
     };
-    let filter = EnvFilter::try_from_env("WHOPULLS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = EnvFilter::try_from_env("WHOPULLS_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{level},{QUIET}")));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json { log.json().init() } else { log.init() }
 }

@@ -3,20 +3,17 @@
 use std::time::Duration;
 
 use crate::support::kafka::Kafka;
-use crate::support::pipe::{Pipe, TOPIC, role};
+use crate::support::pipe::{Pipe, TOPIC};
 use crate::support::process::value_in;
 use crate::support::records::{record, records};
-use crate::support::{block_on, number, wait_until};
+use crate::support::{metrics, number, wait_until};
 
 #[test]
 fn bad_records_are_kept_with_their_reason_and_the_pipe_goes_on() {
     let kafka = Kafka::start();
     let pipe = Pipe::new(&kafka, "http://127.0.0.1:1");
-    let config = pipe.write_config("metrics.toml", &kafka, "http://127.0.0.1:1", 1);
-    let text = std::fs::read_to_string(&config).expect("the configuration");
-    std::fs::write(&config, text + "admin_listen = \"127.0.0.1:0\"\n").expect("written");
-    let mut worker = role("enrich", &config);
-    let metrics = value_in(&worker.line_with("health and metrics listening"), "addr");
+    let mut worker = pipe.start_worker();
+    let address = value_in(&worker.line_with("health and metrics listening"), "addr");
 
     let wrong_schema = String::from_utf8(record("n1", 7).1).expect("text").replacen("\"schema\":1", "\"schema\":9", 1);
     let oversized = format!("{{\"schema\":1,\"path\":\"{}\"}}", "x".repeat(300 * 1024));
@@ -38,8 +35,7 @@ fn bad_records_are_kept_with_their_reason_and_the_pipe_goes_on() {
             assert!(letter.headers.iter().any(|(key, _)| key == header), "{header} in {:?}", letter.headers);
         }
     }
-    let text = block_on(async { reqwest::get(format!("http://{metrics}/metrics")).await?.text().await });
-    let text = text.expect("metrics");
+    let text = metrics(&address);
     for reason in ["not_json", "oversized", "unsupported_schema"] {
         let counted = text.lines().find(|line| line.contains("rejected") && line.contains(reason));
         assert!(counted.is_some_and(|line| line.ends_with(" 1")), "{reason} in\n{text}");

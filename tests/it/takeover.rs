@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use crate::support::kafka::Kafka;
 use crate::support::pipe::{Pipe, TOPIC, role};
+use crate::support::process::value_in;
 use crate::support::records::records;
-use crate::support::{number, wait_until};
+use crate::support::{metric, now, number, wait_until};
+
+/// How long the sleeper holds what it reads before it commits.
+const HELD: Duration = Duration::from_secs(8);
 
 const COUNT: &str = "select count(*) from events";
 
@@ -13,16 +17,22 @@ const COUNT: &str = "select count(*) from events";
 fn a_worker_that_was_replaced_while_it_slept_is_refused() {
     let kafka = Kafka::start();
     let pipe = Pipe::new(&kafka, "http://127.0.0.1:1");
-    // The sleeper holds what it reads for eight seconds before it commits; its successor for one.
-    let mut sleeper = role("enrich", &pipe.write_config("sleeper.toml", &kafka, "http://127.0.0.1:1", 8));
+    // Its successor commits after one second.
+    let mut sleeper = role("enrich", &pipe.write_config("sleeper.toml", &kafka, "http://127.0.0.1:1", HELD.as_secs()));
+    let metrics = value_in(&sleeper.line_with("health and metrics listening"), "addr");
     kafka.produce(TOPIC, &records("n1", 1, 1001));
     wait_until("the first commit", Duration::from_secs(60), || number(&pipe.data(), COUNT) == 1000);
 
     kafka.produce(TOPIC, &records("n1", 1001, 3001));
-    sleeper.line_with("records wait for the next commit");
+    wait_until("the sleeper holds what it has not committed", Duration::from_secs(30), || {
+        metric(&metrics, "whopulls_enrich_waiting") == Some(2000.0)
+    });
     sleeper.signal("STOP");
+    let stopped = now();
     let mut successor = pipe.start_worker();
     wait_until("the successor's commits", Duration::from_secs(60), || number(&pipe.data(), COUNT) == 3000);
+    // Its batch is due when it wakes, before it can learn from the group that it was replaced.
+    wait_until("its batch is due", Duration::from_secs(20), || stopped.elapsed() > HELD);
 
     sleeper.signal("CONT");
     sleeper.line_with("commit refused");

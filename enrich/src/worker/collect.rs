@@ -126,6 +126,11 @@ pub struct Collector<R> {
 }
 
 impl<R> Collector<R> {
+    /// Records that wait for the next commit.
+    pub fn waiting(&self) -> usize {
+        self.rows.len() + self.letters.len()
+    }
+
     /// Collects from `topic`. With `stop_at` it stops when every partition named there is committed up to its offset.
     pub fn new(topic: &str, limits: FlushLimits, stop_at: Option<BTreeMap<Partition, Offset>>) -> Self {
         Self {
@@ -246,7 +251,7 @@ impl<R> Collector<R> {
     }
 
     fn is_full(&self) -> bool {
-        self.rows.len() + self.letters.len() >= self.limits.rows_max || self.byte_count >= self.limits.bytes_max
+        self.waiting() >= self.limits.rows_max || self.byte_count >= self.limits.bytes_max
     }
 
     fn stop_reached(&self) -> bool {

@@ -36,6 +36,8 @@ pub struct WorkerMetrics {
     pub rejected: Family<RejectedLabels, Counter>,
     /// Records that their node had sent before.
     pub resent: Counter,
+    /// Records read that wait for the next commit.
+    pub waiting: Gauge,
     /// Commits.
     pub commits: Counter,
     /// Commits that the table refused because another worker had moved the partition.
@@ -56,6 +58,7 @@ impl Default for WorkerMetrics {
             events: Counter::default(),
             rejected: Family::default(),
             resent: Counter::default(),
+            waiting: Gauge::default(),
             commits: Counter::default(),
             commits_refused: Counter::default(),
             retries: Counter::default(),
@@ -77,6 +80,7 @@ impl WorkerMetrics {
         registry.register("events", "Events committed", metrics.events.clone());
         registry.register("rejected", "Records refused, by reason", metrics.rejected.clone());
         registry.register("resent", "Records dropped because their node had sent them before", metrics.resent.clone());
+        registry.register("waiting", "Records read that wait for the next commit", metrics.waiting.clone());
         registry.register("commits", "Commits to the lake", metrics.commits.clone());
         registry.register("commits_refused", "Commits refused by the lake", metrics.commits_refused.clone());
         registry.register("retries", "Failures after which the worker tried again", metrics.retries.clone());

@@ -139,6 +139,18 @@ pub struct KafkaConfig {
     pub options: BTreeMap<String, String>,
 }
 
+/// Beginnings of settings that only a consumer has; a producer complains about them.
+const CONSUMER_ONLY: [&str; 6] =
+    ["fetch.", "group.", "heartbeat.interval.ms", "max.poll.interval.ms", "queued.", "session.timeout.ms"];
+
+impl KafkaConfig {
+    /// The options that a producer takes; a consumer takes all.
+    pub fn producer_options(&self) -> impl Iterator<Item = (&str, &str)> {
+        let taken = |key: &str| !CONSUMER_ONLY.iter().any(|prefix| key.starts_with(prefix));
+        self.options.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(move |(key, _)| taken(key))
+    }
+}
+
 /// Settings of librdkafka on which the promise rests.
 const FIXED: [&str; 8] = [
     "acks",

@@ -69,6 +69,7 @@ impl Load {
                 .get(format!("http://{}{path}", self.gateway))
                 .header("x-forwarded-for", format!("198.51.{}.{}", number / 250 % 250, number % 250))
                 .header("user-agent", "skopeo/1.16.1")
+                .header("accept", "application/vnd.oci.image.manifest.v1+json")
                 .send()
                 .await;
             let answered = answer.is_ok();

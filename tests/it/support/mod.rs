@@ -112,3 +112,15 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
     RUNTIME.block_on(future)
 }
+
+/// The value of a metric without labels.
+pub(crate) fn metric(address: &str, name: &str) -> Option<f64> {
+    let text = metrics(address);
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// All metrics of a role.
+pub(crate) fn metrics(address: &str) -> String {
+    let text = block_on(async { reqwest::get(format!("http://{address}/metrics")).await?.text().await });
+    text.expect("the role answers")
+}

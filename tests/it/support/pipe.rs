@@ -57,6 +57,7 @@ brokers = "{brokers}"
 "heartbeat.interval.ms" = "300"
 [enrich]
 flush_s = {flush_s}
+admin_listen = "127.0.0.1:0"
 "#,
             data = self.data().display(),
             port = self.gateway_port,

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::wait_until;
+use super::{now, wait_until};
 
 /// A running program.
 #[derive(Debug)]
@@ -37,26 +37,29 @@ impl Process {
     /// Starts `whopulls` with these arguments.
     pub(crate) fn whopulls(name: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_whopulls"));
-        Self::start(name, command.args(arguments).env("WHOPULLS_LOG", "info").env("NO_COLOR", "1"))
+        Self::start(name, command.args(arguments).env("NO_COLOR", "1"))
     }
 
     /// The first line of the log that holds `text`, once it is there.
     #[track_caller]
     pub(crate) fn line_with(&mut self, text: &str) -> String {
-        let mut found = None;
-        let name = self.name.clone();
-        wait_until(&format!("`{text}` in the log of {name}: {}", self.log_text()), Duration::from_secs(60), || {
-            let lines = self.log.lock().expect("no panic under the lock");
-            found = lines.iter().find(|line| line.contains(text)).cloned();
-            drop(lines);
-            if found.is_none()
-                && let Ok(Some(status)) = self.child.try_wait()
-            {
-                panic!("{name} ended with {status}: {}", self.log_text());
+        let started = now();
+        loop {
+            let found =
+                self.log.lock().expect("no panic under the lock").iter().find(|line| line.contains(text)).cloned();
+            if let Some(line) = found {
+                return line;
             }
-            found.is_some()
-        });
-        found.unwrap_or_default()
+            let ended = self.child.try_wait().expect("it can be asked");
+            let late = started.elapsed() > Duration::from_secs(60);
+            assert!(
+                !late && ended.is_none(),
+                "no `{text}` from {} (ended: {ended:?}):\n{}",
+                self.name,
+                self.log_text()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Everything that it said so far.

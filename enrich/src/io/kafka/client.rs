@@ -8,9 +8,6 @@ use crate::worker::source::SourceError;
 fn common(config: &KafkaConfig) -> Result<ClientConfig, SourceError> {
     let mut client = ClientConfig::new();
     client.set("client.id", "whopulls-enrich");
-    for (key, value) in &config.options {
-        client.set(key, value);
-    }
     if let Some(username) = &config.username {
         client.set("sasl.username", username);
     }
@@ -33,6 +30,9 @@ fn common(config: &KafkaConfig) -> Result<ClientConfig, SourceError> {
 
 pub(super) fn consumer(config: &KafkaConfig) -> Result<ClientConfig, SourceError> {
     let mut client = common(config)?;
+    for (key, value) in &config.options {
+        client.set(key, value);
+    }
     client
         .set("group.id", &config.group)
         // The lake says where to resume; Kafka's offsets are for monitors and are written by hand.
@@ -48,6 +48,9 @@ pub(super) fn consumer(config: &KafkaConfig) -> Result<ClientConfig, SourceError
 
 pub(super) fn producer(config: &KafkaConfig) -> Result<ClientConfig, SourceError> {
     let mut client = common(config)?;
+    for (key, value) in config.producer_options() {
+        client.set(key, value);
+    }
     client
         .set("enable.idempotence", "true")
         .set("acks", "all")

@@ -127,6 +127,7 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
                 Some(Action::Stop) => return Ok(self.summary),
                 None => self.step().await?,
             };
+            self.metrics.waiting.set(i64::try_from(self.collector.waiting()).unwrap_or(i64::MAX));
             if flow == Flow::GiveUp {
                 self.summary.gave_up = true;
                 return Ok(self.summary);

@@ -34,7 +34,7 @@ impl ClientContext for Quiet {
 
 pub(super) fn create(config: &KafkaConfig) -> Result<KafkaProducer, ForwardError> {
     let mut client = ClientConfig::new();
-    for (key, value) in &config.options {
+    for (key, value) in config.producer_options() {
         client.set(key, value);
     }
     if let Some(username) = &config.username {
