@@ -30,6 +30,9 @@ use crate::worker::source::{DeadLetter, Offset, Partition, Source, SourceError, 
 /// Records handed out at once.
 const RECORDS_MAX: usize = 2_000;
 
+/// How long librdkafka may take to move to a position.
+const SEEK_MAX: Duration = Duration::from_secs(10);
+
 /// Bytes handed out at once; one record more may come on top.
 const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -41,6 +44,8 @@ pub struct KafkaSource {
     producer: FutureProducer,
     /// What the group last gave this member.
     assigned: Vec<Partition>,
+    /// librdkafka has that assignment, with positions.
+    fetching: bool,
     /// Looks at a partition whose end was before its position; see [`seek`].
     looks_beyond_end: u32,
 }
@@ -75,6 +80,7 @@ impl KafkaSource {
             consumer: Arc::new(consumer),
             producer,
             assigned: Vec::new(),
+            fetching: false,
             looks_beyond_end: 0,
         })
     }
@@ -82,12 +88,24 @@ impl KafkaSource {
     /// The group's news, before any record: what was collected under the old assignment is void.
     fn news(&mut self) -> Option<SourceEvent> {
         let event = self.consumer.context().pop()?;
+        self.fetching = false;
         match &event {
             SourceEvent::Assigned(partitions) => self.assigned.clone_from(partitions),
             SourceEvent::Revoked(_) => self.assigned.clear(),
             SourceEvent::Records(_) | SourceEvent::Idle => {}
         }
         Some(event)
+    }
+
+    /// Moves within the assignment that librdkafka has. Assigning anew instead, just as the group takes the partitions away,
+    /// stops each of them twice, at which librdkafka aborts the process. False when a partition is not being fetched.
+    async fn seek_within(&self, list: &TopicPartitionList) -> bool {
+        let (consumer, list) = (Arc::clone(&self.consumer), list.clone());
+        let sought = tokio::task::spawn_blocking(move || consumer.seek_partitions(list, SEEK_MAX)).await;
+        match sought {
+            Ok(Ok(list)) => list.elements().iter().all(|element| element.error().is_ok()),
+            Ok(Err(_)) | Err(_) => false,
+        }
     }
 
     /// What is there already, after a first message.
@@ -168,7 +186,12 @@ impl Source for KafkaSource {
             let added = list.add_partition_offset(&self.topic, partition, start);
             added.map_err(|error| self.unavailable(error))?;
         }
-        self.consumer.assign(&list).map_err(|error| self.unavailable(error))
+        if self.fetching && self.seek_within(&list).await {
+            return Ok(());
+        }
+        self.consumer.assign(&list).map_err(|error| self.unavailable(error))?;
+        self.fetching = true;
+        Ok(())
     }
 
     async fn committed(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<(), SourceError> {
