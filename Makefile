@@ -6,9 +6,10 @@ ARGS ?=
 .PHONY: demo test check chaos bench fuzz build
 
 # Builds, runs the main job on the embedded default, prints the organizations. ARGS=--exit ends then.
+# It builds the tests too: with their features the dependencies are built once for `make demo` and `make test`.
 demo:
 	@scripts/setup build
-	@$(ENV) cargo build --bin whopulls && exec "$$CARGO_TARGET_DIR/debug/whopulls" demo $(ARGS)
+	@$(ENV) cargo build --workspace --all-targets && exec "$$CARGO_TARGET_DIR/debug/whopulls" demo $(ARGS)
 
 # Everything that must hold, with a real Kafka, a real registry and real clients.
 test:

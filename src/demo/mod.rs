@@ -5,7 +5,7 @@ mod traffic;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,7 +21,7 @@ use crate::shutdown;
 use crate::up::{Up, plain_gateway};
 
 /// How long the demo waits for its own rows: the flush is one second.
-const VISIBLE_MAX: Duration = Duration::from_secs(60);
+const VISIBLE_MAX: Duration = Duration::from_mins(1);
 
 /// Show it at work.
 #[derive(Clone, Debug, Args)]
@@ -40,7 +40,7 @@ pub(crate) async fn demo(arguments: &ConfigArguments, demo: &DemoArguments) -> R
     let mut content = origin::Content::default();
     let images = traffic::images(&mut content);
     let registry = origin::serve(content, stop.clone()).await?;
-    let config = configuration(data.clone(), registry)?;
+    let config = configuration(&data, registry)?;
     let engine = open_engine(&config)?;
     let up = Up::start(&config, &data).await?;
 
@@ -72,9 +72,9 @@ pub(crate) async fn demo(arguments: &ConfigArguments, demo: &DemoArguments) -> R
 }
 
 /// Loopback only, on free ports; the forwarding header is believed from there.
-fn configuration(data: PathBuf, registry: SocketAddr) -> Result<Config> {
+fn configuration(data: &Path, registry: SocketAddr) -> Result<Config> {
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let mut config = Config::of_data_folder(&data, &[])?;
+    let mut config = Config::of_data_folder(data, &[])?;
     let mut gateway = plain_gateway(free);
     gateway.trust = Trust::Networks(vec!["127.0.0.0/8".parse().context("read a network")?]);
     config.gateway = Some(gateway);

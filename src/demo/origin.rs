@@ -47,8 +47,10 @@ impl Content {
     }
 
     fn keep(&mut self, media_type: &'static str, bytes: Vec<u8>) -> Value {
-        let hex: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let digest = format!("sha256:{hex}");
+        let mut digest = String::from("sha256:");
+        for byte in Sha256::digest(&bytes) {
+            digest.extend([byte >> 4, byte & 15].map(|nibble| char::from_digit(nibble.into(), 16).unwrap_or('0')));
+        }
         let descriptor = json!({"mediaType": media_type, "digest": digest, "size": bytes.len()});
         self.by_digest.insert(digest, (media_type, bytes));
         descriptor

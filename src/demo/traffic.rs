@@ -104,7 +104,7 @@ async fn ask(
 fn requests_of(visit: &Visit, images: &[Image]) -> Vec<(Method, String, &'static str)> {
     const TAG_OF_TEN: [usize; 10] = [3, 3, 2, 3, 1, 2, 3, 0, 3, 2];
     let tag = TAG_OF_TEN.get(visit.number % 10).copied().unwrap_or_default();
-    let repository = usize::from(visit.number % 3 == 0);
+    let repository = usize::from(visit.number.is_multiple_of(3));
     if visit.number % 7 == 4 {
         let version = ["2.1.1", "2.1.0"].get(visit.number % 2).copied().unwrap_or("2.1.1");
         return vec![(Method::GET, format!("/releases/{version}/acme-linux-amd64.tar.gz"), "curl/8.5.0")];
@@ -138,7 +138,7 @@ fn visits() -> Result<Vec<Visit>> {
     }
     // A fixed stride that shares no factor with the length walks through all of them.
     let length = visits.len();
-    let stride = (1..).map(|step| 389 + 2 * step).find(|stride| gcd(*stride, length) == 1).unwrap_or(1);
+    let stride = (389..389 + length.max(1)).find(|stride| gcd(*stride, length) == 1).unwrap_or(1);
     Ok((0..length).filter_map(|at| visits.get(at * stride % length).cloned()).collect())
 }
 
