@@ -23,7 +23,7 @@ fn bad_records_are_kept_with_their_reason_and_the_pipe_goes_on() {
     }
     sent.extend(records("n1", 10, 15));
     kafka.produce(TOPIC, &sent);
-    wait_until("the good ones", Duration::from_secs(60), || number(&pipe.data(), "select count(*) from events") == 10);
+    wait_until("the good ones", Duration::from_mins(1), || number(&pipe.data(), "select count(*) from events") == 10);
 
     let letters = kafka.consume("access.dead", 3);
     assert_eq!(letters.len(), 3);

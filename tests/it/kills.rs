@@ -1,5 +1,7 @@
 //! Gateway, worker and broker are killed at random moments while requests go on: nothing is lost, nothing is there twice.
 
+#![expect(clippy::print_stderr, reason = "what was killed when is how a failure is looked into")]
+
 use std::time::Duration;
 
 use crate::support::kafka::Kafka;

@@ -21,7 +21,7 @@ fn a_worker_that_was_replaced_while_it_slept_is_refused() {
     let mut sleeper = role("enrich", &pipe.write_config("sleeper.toml", &kafka, "http://127.0.0.1:1", HELD.as_secs()));
     let metrics = value_in(&sleeper.line_with("health and metrics listening"), "addr");
     kafka.produce(TOPIC, &records("n1", 1, 1001));
-    wait_until("the first commit", Duration::from_secs(60), || number(&pipe.data(), COUNT) == 1000);
+    wait_until("the first commit", Duration::from_mins(1), || number(&pipe.data(), COUNT) == 1000);
 
     kafka.produce(TOPIC, &records("n1", 1001, 3001));
     wait_until("the sleeper holds what it has not committed", Duration::from_secs(30), || {
@@ -30,14 +30,14 @@ fn a_worker_that_was_replaced_while_it_slept_is_refused() {
     sleeper.signal("STOP");
     let stopped = now();
     let mut successor = pipe.start_worker();
-    wait_until("the successor's commits", Duration::from_secs(60), || number(&pipe.data(), COUNT) == 3000);
+    wait_until("the successor's commits", Duration::from_mins(1), || number(&pipe.data(), COUNT) == 3000);
     // Its batch is due when it wakes, before it can learn from the group that it was replaced.
     wait_until("its batch is due", Duration::from_secs(20), || stopped.elapsed() > HELD);
 
     sleeper.signal("CONT");
     sleeper.line_with("commit refused");
     kafka.produce(TOPIC, &records("n1", 3001, 4001));
-    wait_until("both go on", Duration::from_secs(60), || number(&pipe.data(), COUNT) >= 4000);
+    wait_until("both go on", Duration::from_mins(1), || number(&pipe.data(), COUNT) >= 4000);
     assert_eq!(number(&pipe.data(), COUNT), 4000);
     assert_eq!(number(&pipe.data(), "select count(distinct path) from events"), 4000);
     sleeper.stop();
@@ -50,12 +50,12 @@ fn what_a_forwarder_sends_twice_is_one_event() {
     let pipe = Pipe::new(&kafka, "http://127.0.0.1:1");
     let mut worker = pipe.start_worker();
     kafka.produce(TOPIC, &records("n1", 1, 501));
-    wait_until("the first five hundred", Duration::from_secs(60), || number(&pipe.data(), COUNT) == 500);
+    wait_until("the first five hundred", Duration::from_mins(1), || number(&pipe.data(), COUNT) == 500);
     worker.stop();
     // Sent again by a forwarder that died before it noted the acknowledgement, and read by a worker that was not there then.
     kafka.produce(TOPIC, &records("n1", 301, 801));
     let mut worker = pipe.start_worker();
-    wait_until("what is new", Duration::from_secs(60), || number(&pipe.data(), COUNT) >= 800);
+    wait_until("what is new", Duration::from_mins(1), || number(&pipe.data(), COUNT) >= 800);
     worker.stop();
     assert_eq!(number(&pipe.data(), COUNT), 800);
 }

@@ -89,7 +89,7 @@ impl Kafka {
         let started = super::now();
         let mut seen = Vec::new();
         while seen.len() < count {
-            assert!(started.elapsed() < Duration::from_secs(60), "{} of {count} on {topic}", seen.len());
+            assert!(started.elapsed() < Duration::from_mins(1), "{} of {count} on {topic}", seen.len());
             let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) else { continue };
             let headers = message.headers().map(|headers| {
                 let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();

@@ -90,7 +90,7 @@ impl Load {
     /// Every other request is for an image whose public name is its own and whose upstream is one and the same.
     fn path(&self, number: usize) -> String {
         let name = self.name;
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             format!("/files/{name}/{number}.tar.gz")
         } else {
             format!("/v2/{name}/i{number}/manifests/1.0")

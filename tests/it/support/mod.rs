@@ -28,6 +28,7 @@ pub(crate) fn repository() -> &'static Path {
 
 /// Real data that is not part of the repository. `None`, said loudly, on a machine that does not have it; in CI its absence
 /// is a failure.
+#[expect(clippy::print_stderr, reason = "a test that is not run is said loudly")]
 pub(crate) fn shared(file: &str) -> Option<PathBuf> {
     let path = repository().join("../shared/data").join(file);
     if path.exists() {

@@ -1,5 +1,6 @@
 //! A pipe on Kafka: the configuration and the roles of it, each a process of its own.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -96,10 +97,8 @@ admin_listen = "127.0.0.1:0"
         let data = self.data();
         let events = "select count(*) from events";
         let expected = list.answered.len() as u64;
-        wait_until("every answered request in the table", Duration::from_secs(120), || {
-            number(&data, events) >= expected
-        });
-        let mut lost: std::collections::BTreeSet<&String> = list.answered.iter().collect();
+        wait_until("every answered request in the table", Duration::from_mins(2), || number(&data, events) >= expected);
+        let mut missing: BTreeSet<&String> = list.answered.iter().collect();
         let rows = query(&data, "select path, count(*), count(distinct id) from events group by path");
         let (mut twice, mut unknown) = (Vec::new(), Vec::new());
         for row in &rows {
@@ -107,13 +106,13 @@ admin_listen = "127.0.0.1:0"
             if row.get(1).map(String::as_str) != Some("1") {
                 twice.push(row.clone());
             }
-            if !lost.remove(path) && !list.unanswered.contains(path) {
+            if !missing.remove(path) && !list.unanswered.contains(path) {
                 unknown.push(path.clone());
             }
         }
         assert!(
-            lost.is_empty() && twice.is_empty() && unknown.is_empty(),
-            "lost {lost:?}, twice {twice:?}, unknown {unknown:?}"
+            missing.is_empty() && twice.is_empty() && unknown.is_empty(),
+            "lost {missing:?}, twice {twice:?}, unknown {unknown:?}"
         );
         assert_eq!(number(&data, events), number(&data, "select count(distinct id) from events"));
     }

@@ -51,7 +51,7 @@ impl Process {
                 return line;
             }
             let ended = self.child.try_wait().expect("it can be asked");
-            let late = started.elapsed() > Duration::from_secs(60);
+            let late = started.elapsed() > Duration::from_mins(1);
             assert!(
                 !late && ended.is_none(),
                 "no `{text}` from {} (ended: {ended:?}):\n{}",
@@ -85,7 +85,7 @@ impl Process {
     pub(crate) fn stop(&mut self) {
         self.signal("TERM");
         let mut status = None;
-        wait_until(&format!("the end of {}: {}", self.name, self.log_text()), Duration::from_secs(60), || {
+        wait_until(&format!("the end of {}: {}", self.name, self.log_text()), Duration::from_mins(1), || {
             status = self.child.try_wait().expect("it can be asked");
             status.is_some()
         });

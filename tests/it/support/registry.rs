@@ -1,5 +1,6 @@
 //! A real `docker-registry` with an image in it.
 
+use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -62,8 +63,10 @@ impl Registry {
     }
 
     fn push_blob(&self, client: &Client, repository: &str, bytes: &[u8]) -> (String, usize) {
-        let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let digest = format!("sha256:{hex}");
+        let mut digest = String::from("sha256:");
+        for byte in Sha256::digest(bytes) {
+            write!(digest, "{byte:02x}").expect("a text takes what is written");
+        }
         let begun = block_on(client.post(format!("{}/v2/{repository}/blobs/uploads/", self.url())).send());
         let begun = begun.expect("an answer");
         let location = begun.headers().get("location").and_then(|value| value.to_str().ok()).expect("a location");
