@@ -15,7 +15,7 @@ demo:
 test:
 	@scripts/setup test
 	@scripts/kafka prepare
-	@scripts/python -c 'import duckdb, deltalake'
+	@scripts/python -c 'import duckdb, deltalake, moto'
 	@$(ENV) cargo test --workspace
 
 # What else CI asks.

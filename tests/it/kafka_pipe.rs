@@ -19,7 +19,7 @@ fn ten_thousand_requests_are_ten_thousand_events() {
     load.run();
     let list = load.list();
     assert_eq!((list.answered.len(), list.unanswered.len()), (10_000, 0));
-    pipe.check(&list);
+    pipe.check(&list, &[&gateway, &worker]);
     let actions = query(&pipe.data(), "select action, count(*) from events group by action order by action");
     assert_eq!(actions, [["download", "5000"], ["pull", "5000"]]);
     gateway.stop();
@@ -54,14 +54,14 @@ fn a_gateway_without_a_broker_answers_and_forwards_later() {
     registry.push("acme/app", "1.0");
     let pipe = Pipe::new(&kafka, &registry.url());
     kafka.kill();
-    let _gateway = pipe.start_gateway();
+    let gateway = pipe.start_gateway();
     let load = Load::new(pipe.gateway(), "load", 8, 500);
     load.run();
     let list = load.list();
     assert_eq!(list.answered.len(), 500, "a broker that is away takes no download");
     kafka.restart();
-    let _worker = pipe.start_worker();
-    pipe.check(&list);
+    let worker = pipe.start_worker();
+    pipe.check(&list, &[&gateway, &worker]);
     wait_until("nothing is added later", Duration::from_secs(5), || {
         number(&pipe.data(), "select count(*) from events") == 500
     });

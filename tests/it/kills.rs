@@ -82,7 +82,7 @@ fn kills_lose_nothing_and_repeat_nothing() {
     });
     let list = load.list();
     assert!(list.answered.len() > 100 * kills, "the load went on: {}", list.answered.len());
-    pipe.check(&list);
+    pipe.check(&list, &[&gateway, &worker]);
     eprintln!(
         "{kills} kills, {} requests answered, {} cut off, 0 lost, 0 twice, in {:?}",
         list.answered.len(),

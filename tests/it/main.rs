@@ -6,5 +6,6 @@ mod demo;
 mod import;
 mod kafka_pipe;
 mod kills;
+mod object_store;
 mod support;
 mod takeover;

@@ -23,8 +23,10 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use tokio::sync::Notify;
+use whopulls_schemas::UnixMicros;
 use whopulls_schemas::config::KafkaConfig;
 
+use crate::io::clock;
 use crate::worker::source::{DeadLetter, Offset, Partition, Source, SourceError, SourceEvent, SourceRecord};
 
 /// Records handed out at once.
@@ -32,6 +34,9 @@ const RECORDS_MAX: usize = 2_000;
 
 /// How long librdkafka may take to move to a position.
 const SEEK_MAX: Duration = Duration::from_secs(10);
+
+/// Complaints of librdkafka that follow each other within this time are one.
+const COMPLAIN_EVERY_US: i64 = 10_000_000;
 
 /// Bytes handed out at once; one record more may come on top.
 const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -46,6 +51,8 @@ pub struct KafkaSource {
     assigned: Vec<Partition>,
     /// librdkafka has that assignment, with positions.
     fetching: bool,
+    /// When it was last said that Kafka does not answer.
+    complained_at: Option<UnixMicros>,
     /// Looks at a partition whose end was before its position; see [`seek`].
     looks_beyond_end: u32,
 }
@@ -81,6 +88,7 @@ impl KafkaSource {
             producer,
             assigned: Vec::new(),
             fetching: false,
+            complained_at: None,
             looks_beyond_end: 0,
         })
     }
@@ -123,7 +131,9 @@ impl KafkaSource {
         records
     }
 
-    fn failed(&self, error: KafkaError) -> Result<SourceEvent, SourceError> {
+    /// What the group or a broker complains of is news, not the end: librdkafka goes on trying by itself, and it can only do so
+    /// while it is polled. A pause for each complaint would outlast an outage by minutes, since they queue up while it lasts.
+    fn failed(&mut self, error: KafkaError) -> Result<SourceEvent, SourceError> {
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::AutoOffsetReset) {
             // Retention passed the position while it was read: seek again, which says how much is gone.
@@ -135,7 +145,12 @@ impl KafkaSource {
                 hint: format!("the consumer cannot go on ({error}); start the worker again"),
             });
         }
-        Err(self.unavailable(error))
+        let now = clock::now();
+        if self.complained_at.is_none_or(|at| now.0.saturating_sub(at.0) > COMPLAIN_EVERY_US) {
+            self.complained_at = Some(now);
+            tracing::warn!(%error, topic = self.topic, "Kafka does not answer; what is not read waits there");
+        }
+        Ok(SourceEvent::Idle)
     }
 
     fn unavailable(&self, error: KafkaError) -> SourceError {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use super::kafka::Kafka;
 use super::load::OwnList;
 use super::process::{Process, value_in};
-use super::{free_port, loopback, number, query, wait_until};
+use super::{free_port, loopback, now, number, query};
 
 /// The topic of raw records.
 pub(crate) const TOPIC: &str = "access.raw";
@@ -93,11 +94,20 @@ admin_listen = "127.0.0.1:0"
 
     /// Waits until as many events are there as the client saw answered, and then compares one by one.
     #[track_caller]
-    pub(crate) fn check(&self, list: &OwnList) {
+    pub(crate) fn check(&self, list: &OwnList, roles: &[&Process]) {
         let data = self.data();
         let events = "select count(*) from events";
         let expected = list.answered.len() as u64;
-        wait_until("every answered request in the table", Duration::from_mins(2), || number(&data, events) >= expected);
+        let started = now();
+        loop {
+            let there = number(&data, events);
+            if there >= expected {
+                break;
+            }
+            let logs = || roles.iter().map(|role| role.log_text()).collect::<Vec<_>>().join("\n\n");
+            assert!(started.elapsed() < Duration::from_mins(2), "{there} of {expected} are in the table\n{}", logs());
+            std::thread::sleep(Duration::from_millis(200));
+        }
         let mut missing: BTreeSet<&String> = list.answered.iter().collect();
         let rows = query(&data, "select path, count(*), count(distinct id) from events group by path");
         let (mut twice, mut unknown) = (Vec::new(), Vec::new());
@@ -120,5 +130,12 @@ admin_listen = "127.0.0.1:0"
 
 /// Starts a role with a configuration.
 pub(crate) fn role(name: &str, config: &Path) -> Process {
-    Process::whopulls(name, &[name, "--config", config.to_str().expect("a text path")])
+    role_with(name, config, &[])
+}
+
+/// Starts a role with a configuration and environment variables.
+pub(crate) fn role_with(name: &str, config: &Path, environment: &[(&str, &str)]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whopulls"));
+    command.args([name, "--config"]).arg(config).envs(environment.iter().copied()).env("NO_COLOR", "1");
+    Process::start(name, &mut command)
 }

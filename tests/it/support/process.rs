@@ -34,12 +34,6 @@ impl Process {
         Self { name: name.to_owned(), child, log }
     }
 
-    /// Starts `whopulls` with these arguments.
-    pub(crate) fn whopulls(name: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_whopulls"));
-        Self::start(name, command.args(arguments).env("NO_COLOR", "1"))
-    }
-
     /// The first line of the log that holds `text`, once it is there.
     #[track_caller]
     pub(crate) fn line_with(&mut self, text: &str) -> String {
