@@ -133,7 +133,7 @@ impl KafkaSource {
 
     /// What the group or a broker complains of is news, not the end: librdkafka goes on trying by itself, and it can only do so
     /// while it is polled. A pause for each complaint would outlast an outage by minutes, since they queue up while it lasts.
-    fn failed(&mut self, error: KafkaError) -> Result<SourceEvent, SourceError> {
+    fn failed(&mut self, error: &KafkaError) -> Result<SourceEvent, SourceError> {
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::AutoOffsetReset) {
             // Retention passed the position while it was read: seek again, which says how much is gone.
@@ -181,7 +181,7 @@ impl Source for KafkaSource {
         };
         let records = match received {
             Ok(first) => self.gather(first),
-            Err(error) => return self.failed(error),
+            Err(error) => return self.failed(&error),
         };
         // A rebalance while gathering voids what was gathered.
         Ok(self.news().unwrap_or(SourceEvent::Records(records)))
