@@ -37,13 +37,12 @@ impl DeadLetters {
         File::open(folder)?.sync_all()
     }
 
-    /// Replaces the file by these letters; without any it is removed. For an import, which always finds the same ones.
-    pub(crate) fn replace(&self, letters: &[DeadLetter]) -> io::Result<()> {
+    /// Removes the file, where there is one. For an import, which finds the same letters each time.
+    pub(crate) fn remove(&self) -> io::Result<()> {
         match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
         }
-        self.keep(letters)
     }
 }
 
@@ -83,7 +82,7 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines[0]["payload"], "a\nb");
         assert_eq!(lines[1]["payload_base64"], "/w==");
-        letters.replace(&[]).expect("removed");
+        letters.remove().expect("removed");
         assert!(!letters.path().exists());
     }
 }

@@ -28,6 +28,9 @@ use crate::spool_source::{PARTITION, SpoolSource};
 /// Refused lines that are printed; all of them are in the dead letters.
 const NAMED_MAX: usize = 20;
 
+/// Refused lines that are held before they are written: at most 64 MiB of 64 KiB lines.
+const LETTERS_AT_ONCE: usize = 1000;
+
 /// Bring in somebody's access log.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
@@ -91,18 +94,15 @@ async fn import_one(
     let spool = empty_spool(&folder)?;
     let into = spool.clone();
     let progress = bar.clone();
+    let letters = DeadLetters::of(data, &topic);
+    let mut refused = Refused::new(topic.clone(), DeadLetters::of(data, &topic));
     let reading = tokio::task::spawn_blocking(move || {
-        let mut rejected = Vec::new();
         let on_progress = |at: whopulls_ingest::import::ImportProgress| progress.set_position(at.bytes);
-        let report = import_file(file, &into, |line| rejected.push(line), on_progress)?;
-        anyhow::Ok((report, rejected))
+        let report = import_file(file, &into, |line| refused.take(line), on_progress)?;
+        anyhow::Ok((report, refused.finish()?))
     });
     let (report, rejected) = reading.await.context("read the log")??;
     bar.finish_and_clear();
-    let letters = DeadLetters::of(data, &topic);
-    letters
-        .replace(&rejected.iter().map(|line| letter(&topic, line)).collect::<Vec<_>>())
-        .with_context(|| format!("write the dead letters {}", letters.path().display()))?;
 
     let metrics = WorkerMetrics::register(&mut Registry::default());
     let bar =
@@ -143,6 +143,48 @@ async fn show<T>(bar: &ProgressBar, metrics: &WorkerMetrics, work: impl Future<O
     }
 }
 
+/// Refused lines on their way to the dead letters: a file of another format has as many as it has lines.
+struct Refused {
+    topic: String,
+    letters: DeadLetters,
+    waiting: Vec<DeadLetter>,
+    named: Vec<RejectedLine>,
+    outcome: std::io::Result<()>,
+}
+
+impl Refused {
+    /// What an earlier import of the same file left is written anew.
+    fn new(topic: String, letters: DeadLetters) -> Self {
+        let outcome = letters.remove();
+        Self { topic, letters, waiting: Vec::new(), named: Vec::new(), outcome }
+    }
+
+    fn take(&mut self, line: RejectedLine) {
+        self.waiting.push(letter(&self.topic, &line));
+        if self.named.len() < NAMED_MAX {
+            self.named.push(line);
+        }
+        if self.waiting.len() >= LETTERS_AT_ONCE {
+            self.keep();
+        }
+    }
+
+    fn keep(&mut self) {
+        let letters = std::mem::take(&mut self.waiting);
+        if self.outcome.is_ok() {
+            self.outcome = self.letters.keep(&letters);
+        }
+    }
+
+    /// The first of them, to be named.
+    fn finish(mut self) -> Result<Vec<RejectedLine>> {
+        self.keep();
+        let path = self.letters.path().display().to_string();
+        self.outcome.with_context(|| format!("write the dead letters {path}"))?;
+        Ok(self.named)
+    }
+}
+
 fn style(what: &str, counts: &str) -> Result<ProgressStyle> {
     ProgressStyle::with_template(&format!("{what} [{{bar:40}}] {counts}, {{eta}} left")).context("draw a progress bar")
 }
@@ -173,13 +215,16 @@ impl Done {
             writeln!(out)?;
         }
         if !rejected.is_empty() {
-            writeln!(out, "{} lines are not of the format; they are kept in {}:", rejected.len(), letters.display())?;
+            let (count, kept) = (thousands(report.rejected), letters.display());
+            let (lines, are) = if report.rejected == 1 { ("line", "is") } else { ("lines", "are") };
+            writeln!(out, "{count} {lines} {are} not of the format, kept in {kept}:")?;
         }
-        for RejectedLine { line, rejected, .. } in rejected.iter().take(NAMED_MAX) {
+        for RejectedLine { line, rejected, .. } in rejected {
             writeln!(out, "  line {line}: {rejected}")?;
         }
-        if rejected.len() > NAMED_MAX {
-            writeln!(out, "  and {} more", thousands((rejected.len() - NAMED_MAX) as u64))?;
+        let more = report.rejected - rejected.len() as u64;
+        if more > 0 {
+            writeln!(out, "  and {} more", thousands(more))?;
         }
         Ok(())
     }

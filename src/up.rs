@@ -16,8 +16,8 @@ use crate::configuration::ConfigArguments;
 use crate::dead_letters::DeadLetters;
 use crate::question::open_engine;
 use crate::role::{Worker, serve_config};
-use crate::shutdown;
 use crate::spool_source::SpoolSource;
+use crate::{admin, shutdown};
 
 /// How often a batch is written where the configuration does not say.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -83,11 +83,13 @@ impl Up {
         let (gateway_address, serve_config) = (gateway.local_addr(), serve_config(config));
 
         let (stop_gateway, stop_worker) = (CancellationToken::new(), CancellationToken::new());
+        let mut registry = Registry::default();
+        let metrics = WorkerMetrics::register(&mut registry);
+        if let Some(address) = config.enrich.admin_listen {
+            admin::start(address, registry, stop_worker.clone()).await?;
+        }
         let stop = stop_worker.clone();
-        let worker = tokio::spawn(async move {
-            let metrics = WorkerMetrics::register(&mut Registry::default());
-            worker.run(&mut source, &metrics, None, stop).await
-        });
+        let worker = tokio::spawn(async move { worker.run(&mut source, &metrics, None, stop).await });
         let gateway = tokio::spawn(gateway.run(stop_gateway.clone()));
         let stop = stop_gateway.clone();
         let serving = tokio::spawn(async move {
