@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use whopulls_enrich::io::environment::store_options;
 use whopulls_query::{
     Engine, EngineConfig, Format, OrganizationsQuery, QueryError, organizations, organizations_csv, organizations_json,
-    organizations_table, write,
+    organizations_table, with_thousands, write,
 };
 use whopulls_schemas::config::{Config, LakeUrl};
 
@@ -147,23 +147,5 @@ fn ensure_folder(folder: &Path) -> Result<()> {
 
 /// A number with commas between the thousands.
 pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::thousands;
-
-    #[test]
-    fn thousands_are_told_apart() {
-        assert_eq!([0, 999, 1000, 14_575, 1_000_000].map(thousands), ["0", "999", "1,000", "14,575", "1,000,000"]);
-    }
+    with_thousands(&number.to_string())
 }

@@ -8,7 +8,7 @@ mod organizations;
 mod table;
 
 pub use engine::{Engine, EngineConfig, Fault, QueryError, QueryResult, SQL_BYTES_MAX, Snapshot, events_schema};
-pub use format::{Format, write};
+pub use format::{Format, with_thousands, write};
 pub use http::{ServeConfig, ServeError, serve};
 pub use io::LakeError;
 pub use organizations::{

@@ -10,8 +10,9 @@ use arrow::error::ArrowError;
 use csv::csv;
 use json::json;
 pub(crate) use json::{column_names, json_rows};
+pub(crate) use table::grid;
 use table::table;
-pub(crate) use table::{grid, with_thousands};
+pub use table::with_thousands;
 
 use crate::engine::{QueryError, QueryResult};
 

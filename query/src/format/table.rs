@@ -77,7 +77,7 @@ fn counts(field: &Field) -> bool {
 }
 
 /// `1234567` as `1,234,567`.
-pub(crate) fn with_thousands(digits: &str) -> String {
+pub fn with_thousands(digits: &str) -> String {
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     let length = digits.chars().count();
     let mut text = sign.to_owned();

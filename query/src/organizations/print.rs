@@ -7,6 +7,9 @@ use super::{Organization, OrganizationsAnswer};
 use crate::engine::QueryError;
 use crate::format::{grid, with_thousands};
 
+/// How much of a name a terminal has room for.
+const NAME_CHARS_MAX: usize = 48;
+
 /// The ranking, and below it what it covers.
 pub fn organizations_table(answer: &OrganizationsAnswer) -> String {
     let header = [
@@ -32,7 +35,7 @@ fn cells(organization: &Organization) -> Vec<String> {
         moment.as_deref().and_then(|moment| moment.split('T').next()).unwrap_or_default().to_owned()
     };
     vec![
-        organization.name.clone().unwrap_or_else(|| organization.org_id.clone()),
+        short(organization.name.as_ref().unwrap_or(&organization.org_id)),
         organization.kind.clone().unwrap_or_default(),
         organization.domain.clone().unwrap_or_default(),
         with_thousands(&organization.downloads.to_string()),
@@ -41,6 +44,16 @@ fn cells(organization: &Organization) -> Vec<String> {
         day(&organization.last_seen),
         organization.confidence.map(|confidence| format!("{confidence:.2}")).unwrap_or_default(),
     ]
+}
+
+/// A registry's name may be a sentence; the JSON and CSV answers have it whole.
+fn short(name: &str) -> String {
+    let mut short: String = name.chars().take(NAME_CHARS_MAX).collect();
+    if short.len() < name.len() {
+        short.pop();
+        short.push('…');
+    }
+    short
 }
 
 fn coverage_table(answer: &OrganizationsAnswer) -> String {
