@@ -13,8 +13,10 @@ pub(crate) fn check(arguments: &ConfigArguments) -> Result<()> {
         bail!("no configuration file is named: give `--config FILE`; docs/whopulls.example.toml is one to begin with");
     };
     let config = arguments.read()?;
-    check_routes(&config.routes).with_context(|| format!("read the routes of {}", file.display()))?;
-    let gateway = config.gateway.as_ref().map_or_else(|| "none".to_owned(), |gateway| gateway.listen.to_string());
+    check_routes(&config).with_context(|| format!("read the routes of {}", file.display()))?;
+    let listeners = config.gateway.iter().flat_map(|gateway| gateway.listen.into_iter().chain(gateway.tls_listen));
+    let gateway = listeners.map(|address| address.to_string()).collect::<Vec<_>>().join(" and ");
+    let gateway = if gateway.is_empty() { "none" } else { &gateway };
     let source = config.kafka.as_ref().map_or("the spool", |_| "Kafka");
     writeln!(
         std::io::stdout(),

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use whopulls_enrich::worker::{WorkerMetrics, WorkerSummary};
 use whopulls_ingest::GatewayRole;
-use whopulls_schemas::config::{Config, GatewayConfig, Trust};
+use whopulls_schemas::config::{Config, GatewayConfig};
 
 use crate::configuration::ConfigArguments;
 use crate::dead_letters::DeadLetters;
@@ -47,25 +47,11 @@ pub(crate) async fn up(arguments: &ConfigArguments) -> Result<()> {
         tracing::warn!("there is no [[route]] in the configuration: every download is answered 404");
     }
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    config.gateway.get_or_insert_with(|| plain_gateway(loopback));
+    config.gateway.get_or_insert_with(|| GatewayConfig::on(loopback));
     let stop = shutdown::on_signal()?;
     let up = Up::start(&config, &data).await?;
     tracing::info!(gateway = %up.gateway, page = %format!("http://{}/", up.serve), data = %data.display(), "up");
     up.run_until(stop).await
-}
-
-/// A gateway with the defaults of the configuration file.
-pub(crate) fn plain_gateway(listen: SocketAddr) -> GatewayConfig {
-    GatewayConfig {
-        listen,
-        admin_listen: None,
-        trust: Trust::Socket,
-        query_keys: Vec::new(),
-        connections_max: 10_000,
-        header_timeout_s: 10,
-        upstream_timeout_s: 30,
-        drain_timeout_s: 20,
-    }
 }
 
 impl Up {

@@ -64,7 +64,7 @@ impl GatewayRole {
             }
             None => None,
         };
-        let bound = Gateway::bind(gateway, &config.routes, spool.clone(), metrics.clone()).await;
+        let bound = Gateway::bind(config, spool.clone(), metrics.clone()).await;
         let bound = bound.context("start the gateway")?;
         let draining = CancellationToken::new();
         let admin = match gateway.admin_listen {

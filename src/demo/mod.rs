@@ -13,12 +13,12 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 use whopulls_query::{Engine, OrganizationsQuery, organizations, organizations_table};
-use whopulls_schemas::config::{Config, FileRoute, OciRoute, RouteConfig, RouteRule, Trust};
+use whopulls_schemas::config::Config;
 
 use crate::configuration::ConfigArguments;
 use crate::question::{open_engine, thousands};
 use crate::shutdown;
-use crate::up::{Up, plain_gateway};
+use crate::up::Up;
 
 /// How long the demo waits for its own rows: the flush is one second.
 const VISIBLE_MAX: Duration = Duration::from_mins(1);
@@ -73,23 +73,30 @@ pub(crate) async fn demo(arguments: &ConfigArguments, demo: &DemoArguments) -> R
 
 /// Loopback only, on free ports; the forwarding header is believed from there.
 fn configuration(data: &Path, registry: SocketAddr) -> Result<Config> {
-    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let mut config = Config::of_data_folder(data, &[])?;
-    let mut gateway = plain_gateway(free);
-    gateway.trust = Trust::Networks(vec!["127.0.0.0/8".parse().context("read a network")?]);
-    config.gateway = Some(gateway);
-    config.serve.listen = free;
-    config.enrich.flush_s = Some(1);
-    let upstream = Url::parse(&format!("http://{registry}")).context("read the registry's address")?;
-    let images = OciRoute { pattern: "acme/{image}".to_owned(), upstream, name: None, package: None };
-    let files = FileRoute {
-        pattern: "/releases/{version}/acme-{os}-{arch}.tar.gz".to_owned(),
-        to: "https://downloads.example.org/acme/{version}/acme-{os}-{arch}.tar.gz".to_owned(),
-        package: Some("acme-cli".to_owned()),
-        status: 302,
-    };
-    let route = |id: &str, rule| RouteConfig { id: id.to_owned(), line: 0, host: None, rule };
-    config.routes = vec![route("images", RouteRule::Oci(images)), route("releases", RouteRule::File(files))];
+    let text = format!(
+        r#"
+        [gateway]
+        listen = "127.0.0.1:0"
+        trusted_proxies = ["127.0.0.0/8"]
+        [serve]
+        listen = "127.0.0.1:0"
+        [enrich]
+        flush_s = 1
+        [[route]]
+        id = "images"
+        kind = "oci"
+        match = "acme/{{image}}"
+        upstream = "http://{registry}"
+        [[route]]
+        id = "releases"
+        kind = "file"
+        match = "/releases/{{version}}/acme-{{os}}-{{arch}}.tar.gz"
+        to = "https://downloads.example.org/acme/{{version}}/acme-{{os}}-{{arch}}.tar.gz"
+        package = "acme-cli"
+        "#
+    );
+    let mut config = Config::parse("the demo's configuration", &text, &[])?;
+    config.data = Some(data.to_owned());
     Ok(config)
 }
 

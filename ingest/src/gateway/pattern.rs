@@ -41,6 +41,9 @@ pub enum PatternError {
     /// The outgoing URL is not an RFC 6570 template.
     #[error("not an RFC 6570 template: {0}")]
     Uri(String),
+    /// The upstream is not in the configuration.
+    #[error("no [[upstream]] of this id")]
+    Upstream,
     /// Neither absolute path nor name where one is wanted.
     #[error("a file pattern begins with `/`")]
     Slash,

@@ -5,7 +5,9 @@ use std::fmt;
 use iri_string::spec::UriSpec;
 use iri_string::template::UriTemplateString;
 use iri_string::template::simple_context::SimpleContext;
-use whopulls_schemas::config::{FileRoute, OciRoute, RouteConfig, RouteRule};
+use whopulls_schemas::config::{
+    Config, FilePattern, FileRoute, OciRoute, RouteConfig, RouteRule, UpstreamConfig, UpstreamRef,
+};
 
 use super::pattern::{Pattern, PatternError, Template, Variables, value_of};
 
@@ -40,8 +42,8 @@ impl fmt::Display for RouteErrors {
 ///
 /// # Errors
 /// All of them.
-pub fn check_routes(configs: &[RouteConfig]) -> Result<(), RouteErrors> {
-    Routes::compile(configs).map(|_| ()).map_err(RouteErrors)
+pub fn check_routes(config: &Config) -> Result<(), RouteErrors> {
+    Routes::compile(&config.routes, &config.upstreams).map(|_| ()).map_err(RouteErrors)
 }
 
 /// All rules, in order.
@@ -99,13 +101,21 @@ pub(crate) struct FileTarget<'a> {
 
 impl Routes {
     /// Compiles all rules, or gives every mistake in them.
-    pub(crate) fn compile(configs: &[RouteConfig]) -> Result<Self, Vec<RouteError>> {
+    pub(crate) fn compile(configs: &[RouteConfig], upstreams: &[UpstreamConfig]) -> Result<Self, Vec<RouteError>> {
         let mut routes = Self::default();
         let mut errors = Vec::new();
         for config in configs {
             let result = match &config.rule {
-                RouteRule::Oci(rule) => compile_oci(rule).map(|(p, r)| routes.oci.push(Route::new(config, p, r))),
+                RouteRule::Oci(rule) => {
+                    compile_oci(rule, upstreams).map(|(p, r)| routes.oci.push(Route::new(config, p, r)))
+                }
                 RouteRule::File(rule) => compile_file(rule).map(|(p, r)| routes.files.push(Route::new(config, p, r))),
+                RouteRule::Helm(_)
+                | RouteRule::Pypi(_)
+                | RouteRule::Npm(_)
+                | RouteRule::Pixel(_)
+                | RouteRule::Telemetry(_)
+                | RouteRule::Other(_) => Ok(()),
             };
             if let Err((key, source)) = result {
                 errors.push(RouteError { id: config.id.clone(), line: config.line, key, source });
@@ -175,21 +185,30 @@ impl FileRule {
 
 type KeyError = (&'static str, PatternError);
 
-fn compile_oci(rule: &OciRoute) -> Result<(Pattern, OciRule), KeyError> {
+fn compile_oci(rule: &OciRoute, upstreams: &[UpstreamConfig]) -> Result<(Pattern, OciRule), KeyError> {
     let pattern = Pattern::compile(&rule.pattern).map_err(|e| ("match", e))?;
     let name = compile_template(rule.name.as_deref(), &pattern).map_err(|e| ("name", e))?;
     let package = compile_template(rule.package.as_deref(), &pattern).map_err(|e| ("package", e))?;
-    let host = rule.upstream.host_str().unwrap_or_default();
-    let upstream_id = rule.upstream.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    let upstream = rule.upstream.as_str().trim_end_matches('/').to_owned();
+    let upstream = upstream_of(&rule.upstream, upstreams).ok_or(("upstream", PatternError::Upstream))?;
+    let (upstream, upstream_id) = (upstream.url.as_str().trim_end_matches('/').to_owned(), upstream.id.clone());
     Ok((pattern, OciRule { upstream, upstream_id, name, package }))
 }
 
+fn upstream_of<'a>(reference: &UpstreamRef, upstreams: &'a [UpstreamConfig]) -> Option<&'a UpstreamConfig> {
+    upstreams.iter().find(|upstream| match reference {
+        UpstreamRef::Id(id) => upstream.id == *id,
+        UpstreamRef::Url(url) => upstream.url == *url,
+    })
+}
+
 fn compile_file(rule: &FileRoute) -> Result<(Pattern, FileRule), KeyError> {
-    if !rule.pattern.starts_with('/') {
+    let FilePattern::Path(path) = &rule.pattern else {
+        return Err(("regex", PatternError::Slash));
+    };
+    if !path.starts_with('/') {
         return Err(("match", PatternError::Slash));
     }
-    let pattern = Pattern::compile(&rule.pattern).map_err(|e| ("match", e))?;
+    let pattern = Pattern::compile(path).map_err(|e| ("match", e))?;
     let package = compile_template(rule.package.as_deref(), &pattern).map_err(|e| ("package", e))?;
     let to = UriTemplateString::try_from(rule.to.as_str()).map_err(|e| ("to", PatternError::Uri(e.to_string())))?;
     if let Some(unknown) = to.variables().find(|v| !pattern.names().any(|known| known == v.as_str())) {
@@ -234,7 +253,7 @@ mod tests {
 
     fn routes(text: &str) -> Result<Routes, Vec<RouteError>> {
         let config = Config::parse("test", text, &[]).expect("the configuration is good");
-        Routes::compile(&config.routes)
+        Routes::compile(&config.routes, &config.upstreams)
     }
 
     #[track_caller]

@@ -9,7 +9,7 @@ use toml_span::{Span, Value};
 use super::mistake::{Flaws, variable_span};
 
 const PREFIX: &str = "WHOPULLS_";
-const SECTIONS: [&str; 6] = ["gateway", "spool", "kafka", "enrich", "lake", "serve"];
+const SECTIONS: [&str; 8] = ["gateway", "cache", "privacy", "spool", "kafka", "enrich", "lake", "serve"];
 
 /// Puts every `WHOPULLS_…` variable in its place in the tree, over what the file says there.
 pub(super) fn overlay(root: &mut Value<'_>, text: &str, environment: &[(String, String)], flaws: &mut Flaws) {

@@ -4,18 +4,26 @@
 //! top-level one as `WHOPULLS_<KEY>` (`WHOPULLS_DATA`). Secrets stand in the environment or in a file, never in `whopulls.toml`.
 
 mod environment;
+mod gateway;
 mod mistake;
 mod read;
 mod route;
 mod secret;
 mod sections;
+mod upstream;
 
-pub use mistake::{Mistake, Mistakes, Place};
-pub use route::{FileRoute, OciRoute, RouteConfig, RouteRule};
-pub use secret::{Secret, SecretSource};
-pub use sections::{
-    EnrichConfig, GatewayConfig, IpMode, KafkaConfig, LakeConfig, LakeUrl, ServeConfig, SpoolConfig, Trust, WhenFull,
+pub use gateway::{
+    AcmeChallenge, AcmeConfig, CacheConfig, CertificateFiles, GatewayConfig, OrganizationConfig, PrivacyConfig,
+    TlsConfig, Trust,
 };
+pub use mistake::{Mistake, Mistakes, Place};
+pub use route::{
+    Blobs, Fallback, FilePattern, FileRoute, IndexRoute, Manifests, Notice, OciRoute, OtherRoute, PixelRoute,
+    RouteConfig, RouteRule, TelemetryRoute, TokenMode,
+};
+pub use secret::{Secret, SecretSource};
+pub use sections::{EnrichConfig, IpMode, KafkaConfig, LakeConfig, LakeUrl, ServeConfig, SpoolConfig, WhenFull};
+pub use upstream::{UpstreamConfig, UpstreamRef};
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +37,16 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// `[gateway]`.
     pub gateway: Option<GatewayConfig>,
+    /// `[tls]`.
+    pub tls: TlsConfig,
+    /// `[cache]`.
+    pub cache: CacheConfig,
+    /// `[privacy]`.
+    pub privacy: PrivacyConfig,
+    /// `[[organization]]`.
+    pub organizations: Vec<OrganizationConfig>,
+    /// `[[upstream]]`, and behind them one for each URL that a rule names. After reading, every rule names its upstream by id.
+    pub upstreams: Vec<UpstreamConfig>,
     /// `[[route]]`, in order: the first that matches answers.
     pub routes: Vec<RouteConfig>,
     /// `[spool]`.
@@ -73,6 +91,23 @@ impl Config {
         self.spool.dir.clone().or_else(|| self.data.as_ref().map(|data| data.join("spool")))
     }
 
+    /// Where the cache stands: `cache.dir`, else `cache` in the data folder; nowhere on disk without either.
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        self.cache.dir.clone().or_else(|| self.data.as_ref().map(|data| data.join("cache")))
+    }
+
+    /// Where the key of the gateway's tokens stands: `gateway.key_file`, else `gateway.key` in the data folder.
+    pub fn gateway_key_file(&self) -> Option<PathBuf> {
+        let own = self.gateway.as_ref().and_then(|gateway| gateway.key_file.clone());
+        own.or_else(|| self.data.as_ref().map(|data| data.join("gateway.key")))
+    }
+
+    /// Where ACME keeps account and certificates: `tls.acme.dir`, else `acme` in the data folder.
+    pub fn acme_dir(&self) -> Option<PathBuf> {
+        let own = self.tls.acme.as_ref().and_then(|acme| acme.dir.clone());
+        own.or_else(|| self.data.as_ref().map(|data| data.join("acme")))
+    }
+
     /// Where the lake stands: `lake.url`, else `lake` in the data folder.
     pub fn lake_url(&self) -> Option<LakeUrl> {
         self.lake.url.clone().or_else(|| self.data.as_ref().map(|data| LakeUrl::Folder(data.join("lake"))))
@@ -95,7 +130,12 @@ fn read(text: &str, environment: &[(String, String)], flaws: &mut Flaws) -> Opti
     environment::overlay(&mut root, text, environment, flaws);
     let mut root = Section::of("", root, flaws)?;
     let data = root.optional("data", read::path);
-    let gateway = root.table("gateway").and_then(sections::gateway);
+    let gateway = root.table("gateway").map(gateway::gateway);
+    let tls = root.table_or_empty("tls").map(gateway::tls);
+    let cache = root.table_or_empty("cache").map(gateway::cache);
+    let privacy = root.table_or_empty("privacy").map(gateway::privacy);
+    let organizations = root.each_table("organization", gateway::organization);
+    let mut upstreams = root.each_table("upstream", upstream::upstream);
     let mut routes = root.each_table("route", route::route);
     for route in &mut routes {
         route.line = mistake::line_of(text, route.line);
@@ -106,7 +146,22 @@ fn read(text: &str, environment: &[(String, String)], flaws: &mut Flaws) -> Opti
     let lake = root.table_or_empty("lake").map(sections::lake);
     let serve = root.table_or_empty("serve").and_then(sections::serve);
     root.finish();
-    let config = Config { data, gateway, routes, spool: spool?, kafka, enrich: enrich?, lake: lake?, serve: serve? };
+    upstream::resolve(&mut upstreams, &mut routes, flaws);
+    let config = Config {
+        data,
+        gateway,
+        tls: tls?,
+        cache: cache?,
+        privacy: privacy?,
+        organizations,
+        upstreams,
+        routes,
+        spool: spool?,
+        kafka,
+        enrich: enrich?,
+        lake: lake?,
+        serve: serve?,
+    };
     flaws_between(&config, flaws);
     Some(config)
 }
@@ -123,7 +178,34 @@ fn flaws_between(config: &Config, flaws: &mut Flaws) {
             );
         }
     }
-    if config.gateway.is_some() && config.spool_dir().is_none() {
+    if config.gateway.is_some() && config.spool_dir().is_none() && flaws.is_empty() {
         flaws.at_line(1, "[gateway] needs a place for its spool".to_owned(), "set `data = \"…\"` or `spool.dir`");
+    }
+    flaws_of_tls(config, flaws);
+}
+
+fn flaws_of_tls(config: &Config, flaws: &mut Flaws) {
+    let Some(gateway) = &config.gateway else { return };
+    let none = config.tls.certificates.is_empty() && config.tls.acme.is_none();
+    if gateway.tls_listen.is_some() && none {
+        let hint = "give [[tls.certificates]] with `cert_file` and `key_file`, or [tls.acme]";
+        flaws.at_line(1, "`gateway.tls_listen` has no certificate".to_owned(), hint);
+    }
+    if let Some(acme) = &config.tls.acme {
+        if config.acme_dir().is_none() {
+            flaws.at_line(
+                1,
+                "[tls.acme] needs a place for its certificates".to_owned(),
+                "set `data = \"…\"` or `tls.acme.dir`",
+            );
+        }
+        let answers = match acme.challenge {
+            AcmeChallenge::Http01 => gateway.listen,
+            AcmeChallenge::TlsAlpn01 => gateway.tls_listen,
+        };
+        if answers.is_none() {
+            let message = "[tls.acme] has no listener for its challenge";
+            flaws.at_line(1, message.to_owned(), "http-01 needs `gateway.listen`, tls-alpn-01 `gateway.tls_listen`");
+        }
     }
 }

@@ -55,6 +55,11 @@ impl<'de, 'f> Section<'de, 'f> {
         self.span.start
     }
 
+    /// Whether the key is there, read or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// The table `name` in this one, where it stands.
     pub(super) fn table(&mut self, name: &'static str) -> Option<Section<'de, '_>> {
         self.asked.push(name);
@@ -222,6 +227,36 @@ pub(super) fn number<'de>(range: RangeInclusive<u64>) -> impl FnOnce(Value<'de>)
             })
         }
         other => Err(wrong("a whole number", &other)),
+    }
+}
+
+/// A whole number of things.
+pub(super) fn count<'de>(range: RangeInclusive<u64>) -> impl FnOnce(Value<'de>) -> Read<usize> {
+    move |value| {
+        let number = number(range)(value)?;
+        usize::try_from(number).map_err(|_| Fault::new(format!("{number} is out of range"), ""))
+    }
+}
+
+/// A host name, without scheme, port and path.
+pub(super) fn host(value: Value<'_>) -> Read<String> {
+    let host = text(value)?.to_ascii_lowercase();
+    if host.contains(['/', ':', '@']) {
+        return Err(Fault::new(format!("`{host}` is not a host name"), "without scheme, port and path"));
+    }
+    Ok(host)
+}
+
+/// A list of host names.
+pub(super) fn hosts(value: Value<'_>) -> Read<Vec<String>> {
+    list(host)(value)
+}
+
+/// A list of what `item` reads.
+pub(super) fn list<'de, T>(item: impl Fn(Value<'de>) -> Read<T>) -> impl FnOnce(Value<'de>) -> Read<Vec<T>> {
+    move |mut value| match value.take() {
+        ValueInner::Array(items) => items.into_iter().map(item).collect(),
+        other => Err(wrong("a list", &other)),
     }
 }
 

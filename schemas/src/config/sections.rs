@@ -1,80 +1,13 @@
-//! The sections of `whopulls.toml` but for the routes.
+//! The sections of `whopulls.toml` but for the gateway's.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use ipnet::IpNet;
 use url::Url;
 
 use super::read::{self, Fault, Read, Section};
 use super::secret::SecretSource;
-
-/// `[gateway]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GatewayConfig {
-    /// Where clients come in. No default: it opens a door.
-    pub listen: SocketAddr,
-    /// Where health and metrics are answered; absent: nowhere.
-    pub admin_listen: Option<SocketAddr>,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trust: Trust,
-    /// The query parameters that enter a record.
-    pub query_keys: Vec<String>,
-    /// The most connections at once; further ones wait to be accepted.
-    pub connections_max: usize,
-    /// How long a client may take to send a request head, in seconds.
-    pub header_timeout_s: u64,
-    /// How long an upstream may take to answer, in seconds.
-    pub upstream_timeout_s: u64,
-    /// How long a stop waits for requests under way, in seconds.
-    pub drain_timeout_s: u64,
-}
-
-/// Whose word on the client's address is taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Trust {
-    /// Nobody's: the peer of the connection is the client.
-    #[default]
-    Socket,
-    /// `X-Forwarded-For` from peers in these networks; from the right, the first address outside them is the client.
-    Networks(Vec<IpNet>),
-    /// `X-Forwarded-For` from every peer, with this many proxies of ours in front: the client is that many from the right.
-    Hops(usize),
-}
-
-pub(super) fn gateway(mut section: Section<'_, '_>) -> Option<GatewayConfig> {
-    let listen = section.required("listen", "as \"127.0.0.1:8080\" or \"[::]:8080\"", read::socket);
-    let admin_listen = section.optional("admin_listen", read::socket);
-    let networks = section.optional("trusted_proxies", read::networks);
-    let hops = section.optional("trusted_hops", read::number(1..=16));
-    let trust = match (networks, hops) {
-        (Some(_), Some(_)) => {
-            let message = "`gateway.trusted_proxies` and `gateway.trusted_hops` exclude each other";
-            section.complain(message.to_owned(), "networks are the safer choice");
-            Trust::Socket
-        }
-        (Some(networks), None) => Trust::Networks(networks),
-        (None, Some(hops)) => Trust::Hops(usize::try_from(hops).unwrap_or(1)),
-        (None, None) => Trust::Socket,
-    };
-    let query_keys = section.optional("query_keys", read::texts).unwrap_or_default();
-    let connections_max = section.optional("connections_max", read::number(1..=1_000_000)).unwrap_or(10_000);
-    let header_timeout_s = section.optional("header_timeout_s", read::number(1..=600)).unwrap_or(10);
-    let upstream_timeout_s = section.optional("upstream_timeout_s", read::number(1..=600)).unwrap_or(30);
-    let drain_timeout_s = section.optional("drain_timeout_s", read::number(0..=3600)).unwrap_or(20);
-    section.finish();
-    Some(GatewayConfig {
-        listen: listen?,
-        admin_listen,
-        trust,
-        query_keys,
-        connections_max: usize::try_from(connections_max).ok()?,
-        header_timeout_s,
-        upstream_timeout_s,
-        drain_timeout_s,
-    })
-}
 
 /// What the spool does when it is as large as it may be and its oldest record is not read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

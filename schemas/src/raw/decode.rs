@@ -146,5 +146,8 @@ fn long_text(record: &RawAccess) -> Option<&'static str> {
     if record.vars.iter().any(|(key, value)| too_long(key) || too_long(value)) {
         return Some("vars");
     }
+    if record.claim.as_ref().is_some_and(|claim| too_long(&claim.organization) || too_long(&claim.name)) {
+        return Some("claim");
+    }
     optional.into_iter().find(|(_, text)| text.as_deref().is_some_and(too_long)).map(|(name, _)| name)
 }

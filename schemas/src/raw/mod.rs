@@ -8,7 +8,7 @@ mod stamp;
 mod words;
 
 pub use stamp::{stamp, stamped_seq};
-pub use words::{Child, ClientIpSource, HttpVersion, Kind, Outcome};
+pub use words::{Child, Claim, ClaimBy, ClientIpSource, HttpVersion, Kind, Outcome};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -132,6 +132,9 @@ pub struct RawAccess {
     /// The upstream's status, where one answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_status: Option<u16>,
+    /// The organization that the request named by a host name or user name of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
     /// Further variables of the rule.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub vars: BTreeMap<String, String>,
@@ -179,6 +182,7 @@ impl RawAccess {
             outcome: None,
             upstream: None,
             upstream_status: None,
+            claim: None,
             vars: BTreeMap::new(),
             body: None,
         }

@@ -101,6 +101,27 @@ vocabulary! {
     }
 }
 
+vocabulary! {
+    /// How an organization said itself who it is.
+    ClaimBy {
+        /// It asked for a host name that only it has.
+        Host = "host",
+        /// It gave a user name that only it has.
+        User = "user",
+    }
+}
+
+/// An organization that said itself who it is, in a way that the configuration knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Its id: its domain where it has one.
+    pub organization: String,
+    /// Its name for people.
+    pub name: String,
+    /// How it said so.
+    pub by: ClaimBy,
+}
+
 /// A child of an image index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Child {

@@ -68,7 +68,7 @@ fn the_environment_lies_over_the_file_and_its_mistakes_carry_its_name() {
     ];
     let config = Config::parse("f", file, &environment).expect("right");
     let gateway = config.gateway.as_ref().expect("a gateway");
-    assert_eq!(gateway.listen.port(), 2);
+    assert_eq!(gateway.listen.map(|listen| listen.port()), Some(2));
     assert!(matches!(&gateway.trust, Trust::Networks(networks) if networks.len() == 2));
     assert!(matches!(config.lake_url(), Some(LakeUrl::Store(_))));
     assert_eq!(config.spool.fsync_every_ms, 0);

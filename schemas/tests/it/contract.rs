@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use whopulls_schemas::UnixMicros;
-use whopulls_schemas::raw::{Child, ClientIpSource, HttpVersion, Kind, Outcome, RawAccess, stamp, stamped_seq};
+use whopulls_schemas::raw::{
+    Child, Claim, ClaimBy, ClientIpSource, HttpVersion, Kind, Outcome, RawAccess, stamp, stamped_seq,
+};
 
 const SCHEMA: &str = include_str!("../../raw-access.schema.json");
 
@@ -87,6 +89,7 @@ prop_compose! {
         vars in proptest::collection::btree_map(text(), text(), 0..4),
         children in proptest::collection::vec((text(), proptest::option::of(text())), 0..3),
         (range_start, upstream_status) in (proptest::option::of(any::<u64>()), proptest::option::of(any::<u16>())),
+        claim in proptest::option::of((text(), text(), 0usize..2)),
     ) -> RawAccess {
         let text = |at: usize| texts[at].clone();
         RawAccess {
@@ -97,6 +100,7 @@ prop_compose! {
             client_ip_source: ClientIpSource::ALL[words.0], outcome: words.2.map(|at| Outcome::ALL[at]),
             http_version: words.3.map(|at| HttpVersion::ALL[at]),
             children: children.into_iter().map(|(digest, platform)| Child { digest, platform }).collect(),
+            claim: claim.map(|(organization, name, by)| Claim { organization, name, by: ClaimBy::ALL[by] }),
             body: Some(json!({"a": [1, 2.5, null]})),
             ..RawAccess::new(Uuid::from_u128(id), UnixMicros(ts), Kind::ALL[words.1], "GET", "/x", 200)
         }

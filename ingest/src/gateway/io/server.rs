@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use whopulls_schemas::config::{GatewayConfig, RouteConfig};
+use whopulls_schemas::config::{Config, GatewayConfig};
 use whopulls_schemas::raw::{Kind, RawAccess, TEXT_BYTES_MAX};
 
 use super::super::access::{Moments, Sent, host, record};
@@ -45,6 +45,9 @@ pub enum GatewayError {
     /// Rules that cannot be compiled, all of them.
     #[error("{} of the routes cannot be used:{}", .0.len(), lines(.0))]
     Routes(Vec<RouteError>),
+    /// The configuration names no address.
+    #[error("there is no `gateway.listen` in the configuration")]
+    NoListener,
     /// The address cannot be listened on.
     #[error("listen on {address}")]
     Listen {
@@ -85,17 +88,14 @@ impl Gateway {
     ///
     /// # Errors
     /// A route is wrong or the address is taken.
-    pub async fn bind(
-        config: &GatewayConfig,
-        routes: &[RouteConfig],
-        spool: Spool,
-        metrics: Metrics,
-    ) -> Result<Self, GatewayError> {
-        let routes = Routes::compile(routes).map_err(GatewayError::Routes)?;
+    pub async fn bind(all: &Config, spool: Spool, metrics: Metrics) -> Result<Self, GatewayError> {
+        let config = all.gateway.as_ref().ok_or(GatewayError::NoListener)?;
+        let listen = config.listen.ok_or(GatewayError::NoListener)?;
+        let routes = Routes::compile(&all.routes, &all.upstreams).map_err(GatewayError::Routes)?;
         let timeout = Duration::from_secs(config.upstream_timeout_s);
         let upstreams = Upstreams::new(timeout, metrics.clone()).map_err(GatewayError::Client)?;
-        let failed = |source| GatewayError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let failed = |source| GatewayError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let recorder = Recorder::new(spool, metrics.clone());
         let state = State { config: config.clone(), routes, upstreams, recorder, metrics };
