@@ -7,10 +7,12 @@
 mod access;
 mod client_address;
 mod io;
+mod lru;
 mod oci_path;
 mod pattern;
 mod registry_error;
 mod routes;
+mod stored;
 mod upstream_answer;
 
 use std::time::Duration;

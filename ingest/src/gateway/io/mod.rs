@@ -9,6 +9,8 @@ mod oci;
 mod recorder;
 mod respond;
 mod server;
+mod store;
+mod store_files;
 mod token;
 mod upstream;
 
