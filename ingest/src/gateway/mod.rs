@@ -6,11 +6,14 @@
 
 mod access;
 mod client_address;
+mod destination;
+mod health;
 mod io;
 mod lru;
 mod oci_path;
 mod pattern;
 mod registry_error;
+mod retry;
 mod routes;
 mod stored;
 mod upstream_answer;
