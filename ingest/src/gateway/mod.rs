@@ -5,16 +5,23 @@
 //! spool that fails costs nothing, one that hangs at most [`RECORD_WAIT`] and then [`RECORD_WAIT_BEHIND`], and never a download.
 
 mod access;
+mod cache_policy;
 mod client_address;
 mod destination;
+mod digest;
 mod health;
 mod io;
 mod lru;
+mod notice;
 mod oci_path;
+mod oci_route;
+mod own_token;
 mod pattern;
+mod realm;
 mod registry_error;
 mod retry;
 mod routes;
+mod signature;
 mod stored;
 mod upstream_answer;
 

@@ -8,6 +8,8 @@ pub(crate) enum OciPath<'a> {
     Base,
     /// `/v2/_catalog`: never answered.
     Catalog,
+    /// `/v2/token`: the gateway's own token endpoint.
+    Token,
     Manifest {
         name: &'a str,
         reference: &'a str,
@@ -38,6 +40,9 @@ impl<'a> OciPath<'a> {
         if below == "_catalog" {
             return Some(Self::Catalog);
         }
+        if below == "token" {
+            return Some(Self::Token);
+        }
         Some(Self::of_repository(below).filter(|path| path.name().is_some_and(is_name)).unwrap_or(Self::Unknown))
     }
 
@@ -61,7 +66,7 @@ impl<'a> OciPath<'a> {
             | Self::Blob { name, .. }
             | Self::Tags { name }
             | Self::Referrers { name, .. } => Some(name),
-            Self::Base | Self::Catalog | Self::Unknown => None,
+            Self::Base | Self::Catalog | Self::Token | Self::Unknown => None,
         }
     }
 
@@ -70,7 +75,7 @@ impl<'a> OciPath<'a> {
         match self {
             Self::Manifest { reference, .. } => Some(reference),
             Self::Blob { digest, .. } | Self::Referrers { digest, .. } => Some(digest),
-            Self::Tags { .. } | Self::Base | Self::Catalog | Self::Unknown => None,
+            Self::Tags { .. } | Self::Base | Self::Catalog | Self::Token | Self::Unknown => None,
         }
     }
 
@@ -81,7 +86,7 @@ impl<'a> OciPath<'a> {
             Self::Blob { digest, .. } => format!("blobs/{digest}"),
             Self::Referrers { digest, .. } => format!("referrers/{digest}"),
             Self::Tags { .. } => "tags/list".into(),
-            Self::Base | Self::Catalog | Self::Unknown => String::new(),
+            Self::Base | Self::Catalog | Self::Token | Self::Unknown => String::new(),
         }
     }
 }
@@ -130,6 +135,8 @@ mod tests {
         check("/v2/", Some(OciPath::Base));
         check("/v2", Some(OciPath::Base));
         check("/v2/_catalog", Some(OciPath::Catalog));
+        check("/v2/token", Some(OciPath::Token));
+        check("/v2/token/tags/list", Some(OciPath::Tags { name: "token" }));
         check("/v2/a/b/manifests/1.0", Some(OciPath::Manifest { name: "a/b", reference: "1.0" }));
         check("/v2/a/manifests/manifests/latest", Some(OciPath::Manifest { name: "a/manifests", reference: "latest" }));
         check("/v2/manifests/blobs/manifests/x", Some(OciPath::Manifest { name: "manifests/blobs", reference: "x" }));

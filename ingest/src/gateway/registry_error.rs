@@ -13,6 +13,14 @@ pub(crate) enum RegistryError {
     CatalogUnsupported,
     /// Any method but GET and HEAD.
     MethodUnsupported,
+    /// The repository has no such manifest or tag.
+    ManifestUnknown,
+    /// The client has to log in, or did so in vain.
+    Unauthorized,
+    /// The upstream was asked too often.
+    TooManyRequests,
+    /// What the upstream sent does not have the digest that was asked for.
+    DigestMismatch,
     /// The upstream gives this repository to nobody without credentials.
     Denied,
     /// The upstream does not answer, or not in a way that can be passed on.
@@ -26,10 +34,14 @@ pub(crate) enum RegistryError {
 impl RegistryError {
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::NameUnknown | Self::PathUnknown | Self::CatalogUnsupported => StatusCode::NOT_FOUND,
+            Self::NameUnknown | Self::PathUnknown | Self::CatalogUnsupported | Self::ManifestUnknown => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::MethodUnsupported => StatusCode::METHOD_NOT_ALLOWED,
             Self::Denied => StatusCode::FORBIDDEN,
-            Self::UpstreamUnavailable | Self::ManifestTooLarge => StatusCode::BAD_GATEWAY,
+            Self::UpstreamUnavailable | Self::ManifestTooLarge | Self::DigestMismatch => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -41,10 +53,16 @@ impl RegistryError {
             Self::PathUnknown => ("UNSUPPORTED", "not a path of the registry API"),
             Self::CatalogUnsupported => ("UNSUPPORTED", "the catalog is not served here"),
             Self::MethodUnsupported => ("UNSUPPORTED", "this registry is read-only: GET and HEAD"),
+            Self::ManifestUnknown => ("MANIFEST_UNKNOWN", "the repository has no such manifest"),
+            Self::Unauthorized => ("UNAUTHORIZED", "log in to this registry; user or password may be wrong"),
+            Self::TooManyRequests => ("TOOMANYREQUESTS", "the upstream registry was asked too often; try again later"),
+            Self::DigestMismatch => {
+                ("DIGEST_INVALID", "the upstream registry sent something else than it was asked for")
+            }
             Self::Denied => ("DENIED", "the upstream registry does not serve this repository without credentials"),
             Self::UpstreamUnavailable => ("UNAVAILABLE", "the upstream registry does not answer; try again"),
             Self::UpstreamTimeout => ("UNAVAILABLE", "the upstream registry took too long; try again"),
-            Self::ManifestTooLarge => ("MANIFEST_INVALID", "the upstream's answer is larger than 4 MiB"),
+            Self::ManifestTooLarge => ("MANIFEST_INVALID", "the upstream's answer is larger than it may be"),
         };
         serde_json::json!({"errors": [{"code": code, "message": message, "detail": null}]}).to_string()
     }

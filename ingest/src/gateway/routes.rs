@@ -5,10 +5,9 @@ use std::fmt;
 use iri_string::spec::UriSpec;
 use iri_string::template::UriTemplateString;
 use iri_string::template::simple_context::SimpleContext;
-use whopulls_schemas::config::{
-    Config, FilePattern, FileRoute, OciRoute, RouteConfig, RouteRule, UpstreamConfig, UpstreamRef,
-};
+use whopulls_schemas::config::{Config, FilePattern, FileRoute, RouteConfig, RouteRule, UpstreamConfig};
 
+use super::oci_route::{OciRule, compile_oci};
 use super::pattern::{Pattern, PatternError, Template, Variables, value_of};
 
 /// A rule that cannot be compiled.
@@ -57,18 +56,8 @@ pub(crate) struct Routes {
 pub(crate) struct Route<R> {
     pub(crate) id: String,
     host: Option<String>,
-    pattern: Pattern,
+    pub(crate) pattern: Pattern,
     pub(crate) rule: R,
-}
-
-#[derive(Debug)]
-pub(crate) struct OciRule {
-    /// The upstream's base URL, without a slash at its end.
-    pub(crate) upstream: String,
-    /// The upstream's host, as the record names it.
-    pub(crate) upstream_id: String,
-    name: Option<Template>,
-    package: Option<Template>,
 }
 
 #[derive(Debug)]
@@ -76,16 +65,6 @@ pub(crate) struct FileRule {
     to: UriTemplateString,
     package: Option<Template>,
     pub(crate) status: u16,
-}
-
-/// A repository that a rule knows.
-#[derive(Debug)]
-pub(crate) struct OciTarget<'a> {
-    pub(crate) route: &'a str,
-    pub(crate) rule: &'a OciRule,
-    pub(crate) upstream_name: String,
-    pub(crate) package: String,
-    pub(crate) variables: Variables<'a>,
 }
 
 /// Where a file is.
@@ -124,20 +103,9 @@ impl Routes {
         if errors.is_empty() { Ok(routes) } else { Err(errors) }
     }
 
-    /// The first rule that knows the repository `name`.
-    pub(crate) fn repository<'a>(&'a self, host: Option<&str>, name: &'a str) -> Option<OciTarget<'a>> {
-        self.oci.iter().filter(|route| route.is_for(host)).find_map(|route| {
-            let variables = route.pattern.matches(name)?;
-            let filled =
-                |template: &Option<Template>| template.as_ref().map_or_else(|| name.into(), |t| t.fill(&variables));
-            Some(OciTarget {
-                route: &route.id,
-                rule: &route.rule,
-                upstream_name: filled(&route.rule.name),
-                package: filled(&route.rule.package),
-                variables,
-            })
-        })
+    /// The rules for container images.
+    pub(crate) fn oci(&self) -> &[Route<OciRule>] {
+        &self.oci
     }
 
     /// The first rule that knows the file `path`. The query goes with it.
@@ -151,11 +119,6 @@ impl Routes {
             Some(FileTarget { route: &route.id, status: route.rule.status, location, package, version, variables })
         })
     }
-
-    /// Whether any rule is about container images: else `/v2/` is a path like others.
-    pub(crate) fn has_registry(&self, host: Option<&str>) -> bool {
-        self.oci.iter().any(|route| route.is_for(host))
-    }
 }
 
 impl<R> Route<R> {
@@ -163,7 +126,7 @@ impl<R> Route<R> {
         Self { id: config.id.clone(), host: config.host.clone(), pattern, rule }
     }
 
-    fn is_for(&self, host: Option<&str>) -> bool {
+    pub(crate) fn is_for(&self, host: Option<&str>) -> bool {
         self.host.as_deref().is_none_or(|own| host.is_some_and(|asked| asked.eq_ignore_ascii_case(own)))
     }
 }
@@ -183,23 +146,8 @@ impl FileRule {
     }
 }
 
-type KeyError = (&'static str, PatternError);
-
-fn compile_oci(rule: &OciRoute, upstreams: &[UpstreamConfig]) -> Result<(Pattern, OciRule), KeyError> {
-    let pattern = Pattern::compile(&rule.pattern).map_err(|e| ("match", e))?;
-    let name = compile_template(rule.name.as_deref(), &pattern).map_err(|e| ("name", e))?;
-    let package = compile_template(rule.package.as_deref(), &pattern).map_err(|e| ("package", e))?;
-    let upstream = upstream_of(&rule.upstream, upstreams).ok_or(("upstream", PatternError::Upstream))?;
-    let (upstream, upstream_id) = (upstream.url.as_str().trim_end_matches('/').to_owned(), upstream.id.clone());
-    Ok((pattern, OciRule { upstream, upstream_id, name, package }))
-}
-
-fn upstream_of<'a>(reference: &UpstreamRef, upstreams: &'a [UpstreamConfig]) -> Option<&'a UpstreamConfig> {
-    upstreams.iter().find(|upstream| match reference {
-        UpstreamRef::Id(id) => upstream.id == *id,
-        UpstreamRef::Url(url) => upstream.url == *url,
-    })
-}
+/// The key at fault, and what is wrong.
+pub(crate) type KeyError = (&'static str, PatternError);
 
 fn compile_file(rule: &FileRoute) -> Result<(Pattern, FileRule), KeyError> {
     let FilePattern::Path(path) = &rule.pattern else {
@@ -217,7 +165,7 @@ fn compile_file(rule: &FileRoute) -> Result<(Pattern, FileRule), KeyError> {
     Ok((pattern, FileRule { to, package, status: rule.status }))
 }
 
-fn compile_template(text: Option<&str>, pattern: &Pattern) -> Result<Option<Template>, PatternError> {
+pub(crate) fn compile_template(text: Option<&str>, pattern: &Pattern) -> Result<Option<Template>, PatternError> {
     text.map(|text| Template::compile(text, pattern)).transpose()
 }
 
@@ -279,16 +227,6 @@ mod tests {
     fn a_line_end_in_a_variable_stays_encoded() {
         let found = "https://cdn.example.org/a%0D%0ASet-Cookie:x";
         check_file(Some("get.example.org"), "/tool/a%0D%0ASet-Cookie:x", None, Some(("any", found, "tool")));
-    }
-
-    #[test]
-    fn a_repository_has_its_upstream_name() {
-        let routes = routes(RULES).expect("the rules are good");
-        let target = routes.repository(None, "acme/app").expect("a rule knows it");
-        assert_eq!(target.upstream_name, "acme-inc/app");
-        assert_eq!((target.rule.upstream.as_str(), target.rule.upstream_id.as_str()), ("https://ghcr.io", "ghcr.io"));
-        assert_eq!(target.package, "acme/app");
-        assert!(routes.repository(None, "other/app").is_none());
     }
 
     #[test]

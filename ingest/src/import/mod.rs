@@ -11,6 +11,7 @@ use whopulls_schemas::Rejected;
 
 use crate::gateway::{Pattern, PatternError};
 
+pub(crate) use clf_time::days_since_epoch;
 pub use io::{ImportError, ImportFile, ImportProgress, ImportReport, Imported, import_file};
 
 /// The shape of the lines.

@@ -18,8 +18,8 @@ pub(super) struct Document {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// Where it came from in the end: relative links in it are relative to this.
-    pub(super) url: Url,
+    /// Where it came from in the end: relative links in it are relative to this. Absent for one from the cache.
+    pub(super) url: Option<Url>,
 }
 
 /// Requests for documents that are under way.
@@ -70,7 +70,7 @@ impl Upstreams {
 pub(super) async fn whole(upstream: &Upstream, ask: &Ask, bytes_max: usize) -> Result<Document, UpstreamError> {
     let reply = upstream.ask(ask).await?;
     let (status, headers) = (reply.response.status(), reply.response.headers().clone());
-    let url = reply.response.url().clone();
+    let url = Some(reply.response.url().clone());
     let body = match ask.method {
         Method::HEAD => Bytes::new(),
         _ => {

@@ -23,7 +23,7 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     // One and the same for the whole of the request, whatever is reloaded meanwhile.
     let live = worker.live.load_full();
     let (request, _body) = request.into_parts();
-    let answer = answer(&live, &request).await;
+    let answer = answer(&live, peer, &request).await;
     let duration = begun.elapsed();
     let moments =
         Moments { id: Uuid::now_v7(), received, duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX) };
@@ -39,14 +39,14 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     response
 }
 
-async fn answer(live: &Live, request: &http::request::Parts) -> Answer {
+async fn answer(live: &Live, peer: &Peer, request: &http::request::Parts) -> Answer {
     if request.uri.path().len() > TEXT_BYTES_MAX {
         return refused(StatusCode::URI_TOO_LONG, Kind::Other, "the path is too long\n");
     }
     match OciPath::parse(request.uri.path()) {
         Some(path) if live.routes.has_registry(host(request)) => {
             // Boxed: the future of a proxied answer is large, and a redirect need not carry it.
-            Box::pin(oci::answer(&live.routes, &live.upstreams, request, path)).await
+            Box::pin(oci::answer(live, request, peer, path)).await
         }
         _ => file::answer(&live.routes, request),
     }

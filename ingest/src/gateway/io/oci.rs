@@ -1,33 +1,126 @@
-//! The registry API: the small is proxied, the large redirected.
+//! The registry API: the small is proxied and kept, the large redirected.
 
-use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use std::sync::Arc;
+
+use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use http_body_util::{Either, Full};
-use whopulls_schemas::raw::{Kind, Outcome, bounded};
+use whopulls_schemas::config::{Blobs, Config, Manifests, TokenMode};
+use whopulls_schemas::raw::{Child, Kind, Outcome, bounded};
 
 use super::super::access::{Answered, host};
+use super::super::cache_policy::Lifetime;
+use super::super::client_address::Peer;
+use super::super::destination::is_below;
 use super::super::oci_path::{OciPath, is_digest};
+use super::super::oci_route::OciTarget;
+use super::super::own_token::TokenKey;
+use super::super::realm::{authority, challenge, public_address};
 use super::super::registry_error::RegistryError;
-use super::super::routes::{OciTarget, Routes};
-use super::super::upstream_answer::{children, is_passed_on, public_link};
-use super::ask::{Ask, Auth, bounded_body};
-use super::respond::{API_VERSION, Answer, Body, empty, registry_error, whole};
-use super::upstream::Upstreams;
+use super::ask::Auth;
+use super::key_file;
+use super::live::Live;
+use super::oci_blob::BlobState;
+use super::oci_list::ListState;
+use super::oci_manifest::ManifestState;
+use super::respond::{API_VERSION, Answer, Body, empty, registry_error};
+use super::server::GatewayError;
+use super::store::Store;
+use super::upstream::Upstream;
 use super::upstream_error::UpstreamError;
+use super::{oci_blob, oci_list, oci_manifest, oci_realm};
+use crate::metrics::{CacheMetrics, Metrics};
 
-/// The largest manifest of the distribution specification; such a body is read whole, for its children.
-const MANIFEST_BYTES_MAX: usize = 4 << 20;
+/// What the registry API keeps between requests.
+#[derive(Debug)]
+pub(super) struct OciState {
+    pub(super) key: TokenKey,
+    pub(super) manifests: ManifestState,
+    pub(super) blobs: BlobState,
+    pub(super) lists: ListState,
+    pub(super) cache: CacheMetrics,
+    lifetime: Lifetime,
+    /// Organizations have user names: clients are asked for one.
+    pub(super) has_users: bool,
+}
 
-pub(super) async fn answer(routes: &Routes, upstreams: &Upstreams, request: &Parts, path: OciPath<'_>) -> Answer {
-    let refused =
-        |error| Answer { response: registry_error(error), answered: Answered::new(Kind::Oci, Outcome::Refused) };
+impl OciState {
+    pub(super) fn new(config: &Config, store: &Arc<Store>, metrics: &Metrics) -> Result<Self, GatewayError> {
+        let key = key_file::read_or_make(config.gateway_key_file().as_deref())?;
+        let lifetime =
+            Lifetime { ttl_s: config.cache.ttl_s, stale_max_s: config.cache.stale_max_h.saturating_mul(3600) };
+        let shared = || metrics.upstream.shared.clone();
+        Ok(Self {
+            key,
+            manifests: ManifestState::new(Arc::clone(store), shared()),
+            blobs: BlobState::new(Arc::clone(store), shared(), config.cache.item_bytes_max),
+            lists: ListState::new(Arc::clone(store), shared()),
+            cache: metrics.cache.clone(),
+            lifetime,
+            has_users: config.organizations.iter().any(|organization| !organization.users.is_empty()),
+        })
+    }
+}
+
+/// One request for something of a repository that a rule knows.
+pub(super) struct Call<'a> {
+    pub(super) live: &'a Live,
+    pub(super) request: &'a Parts,
+    pub(super) target: &'a OciTarget<'a>,
+    /// The public name of the repository.
+    pub(super) name: &'a str,
+    /// Where it is, in the order in which it is asked.
+    pub(super) copies: Vec<Copy>,
+}
+
+/// A repository of an upstream.
+#[derive(Debug, Clone)]
+pub(super) struct Copy {
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) name: String,
+    pub(super) auth: Auth,
+}
+
+impl Copy {
+    /// The beginning of the cache's keys for it. What clients see with their own tokens is kept apart.
+    pub(super) fn key(&self, kind: &str) -> String {
+        let space = if self.is_private() { "private" } else { "public" };
+        format!("{space} {kind} {} {}", self.upstream.id, self.name)
+    }
+
+    /// The client's token decides: the cache alone never does.
+    pub(super) fn is_private(&self) -> bool {
+        matches!(self.auth, Auth::Client(_))
+    }
+}
+
+/// What is answered, and what the record says of it.
+pub(super) struct Passed {
+    pub(super) response: Response<Body>,
+    pub(super) outcome: Outcome,
+    /// The upstream's id.
+    pub(super) upstream: String,
+    pub(super) upstream_status: Option<u16>,
+    pub(super) digest: Option<String>,
+    pub(super) media_type: Option<String>,
+    pub(super) children: Vec<Child>,
+}
+
+/// Why nothing is answered, and whose fault it is.
+pub(super) struct Failure {
+    pub(super) error: UpstreamError,
+    /// The upstream's id.
+    pub(super) upstream: String,
+}
+
+pub(super) async fn answer(live: &Live, request: &Parts, peer: &Peer, path: OciPath<'_>) -> Answer {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return refused(RegistryError::MethodUnsupported);
     }
+    let address = || public_address(&live.config, peer, authority(request), &request.headers);
     let name = match path {
-        OciPath::Base => return base(),
+        OciPath::Base => return oci_realm::base(live, request, address().as_deref()),
+        OciPath::Token => return oci_realm::token(live, request).await,
         OciPath::Catalog => return refused(RegistryError::CatalogUnsupported),
         OciPath::Unknown => return refused(RegistryError::PathUnknown),
         OciPath::Manifest { name, .. }
@@ -39,145 +132,181 @@ pub(super) async fn answer(routes: &Routes, upstreams: &Upstreams, request: &Par
     answered.repository = Some(name.into());
     answered.reference = path.reference().map(String::from);
     answered.digest = path.reference().filter(|r| is_digest(r)).map(String::from);
-    let Some(target) = routes.repository(host(request), name) else {
+    let Some(target) = live.routes.repository(host(request), name) else {
         return Answer { response: registry_error(RegistryError::NameUnknown), answered };
     };
     answered.route = Some(target.route.into());
     answered.package = Some(target.package.clone());
-    answered.upstream = Some(target.rule.upstream_id.clone());
+    answered.upstream = Some(target.source.upstream.clone());
     answered.set_vars(&target.variables);
-    match proxied(upstreams, request, path, &target, &mut answered).await {
-        Ok(response) => Answer { response, answered },
-        Err(error) => {
+    let call = Call { live, request, target: &target, name, copies: copies(live, request, &target) };
+    match call.passed(path).await {
+        Ok(passed) => {
+            answered.outcome = passed.outcome;
+            answered.upstream = Some(passed.upstream);
+            answered.upstream_status = passed.upstream_status;
+            answered.digest = passed.digest.as_deref().map(bounded).or(answered.digest);
+            answered.media_type = passed.media_type.as_deref().map(bounded);
+            answered.children = passed.children;
+            Answer { response: passed.response, answered }
+        }
+        Err(Failure { error, upstream }) => {
+            tracing::debug!(%error, upstream, route = target.route, "an upstream request failed");
             answered.outcome = Outcome::UpstreamError;
-            tracing::debug!(%error, route = target.route, "an upstream request failed");
-            Answer { response: registry_error(shown(&error, &mut answered)), answered }
+            answered.upstream = Some(upstream);
+            answered.upstream_status = error.status().map(|status| status.as_u16());
+            let is_private = target.rule.token == TokenMode::OwnRealm;
+            let challenge = is_private.then(|| challenge(&address()?, Some(name))).flatten();
+            Answer { response: shown(&error, challenge), answered }
         }
     }
 }
 
-/// `GET /v2/`: this is a registry, and it wants no token.
-fn base() -> Answer {
-    let mut response = whole(StatusCode::OK, "application/json", Bytes::from_static(b"{}"));
-    let (name, value) = API_VERSION;
-    response.headers_mut().insert(name, value);
-    Answer { response, answered: Answered::new(Kind::Oci, Outcome::Served) }
+pub(super) fn refused(error: RegistryError) -> Answer {
+    Answer { response: registry_error(error), answered: Answered::new(Kind::Oci, Outcome::Refused) }
 }
 
-async fn proxied(
-    upstreams: &Upstreams,
-    request: &Parts,
-    path: OciPath<'_>,
-    target: &OciTarget<'_>,
-    answered: &mut Answered,
-) -> Result<Response<Body>, UpstreamError> {
-    let query = request.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let ask = Ask {
-        method: request.method.clone(),
-        path: format!("/v2/{}/{}{query}", target.upstream_name, path.behind_name()),
-        headers: passed_up(&request.headers),
-        auth: Auth::Repository(target.upstream_name.clone()),
-        follow: false,
-    };
-    let upstream = upstreams.get(&target.rule.upstream_id).ok_or(UpstreamError::Unknown)?.ask(&ask).await?.response;
-    let status = upstream.status();
-    answered.upstream_status = Some(status.as_u16());
-    if status.is_server_error() {
-        return Err(UpstreamError::Unusable("status"));
-    }
-    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
-        answered.outcome = Outcome::Redirected;
-        return redirect(&upstream);
-    }
-    answered.outcome = Outcome::Proxied;
-    let mut headers = passed_on(upstream.headers());
-    let media_type = text(&headers, header::CONTENT_TYPE.as_str());
-    if status.is_success() {
-        answered.digest = text(&headers, "docker-content-digest").or_else(|| answered.digest.take());
-        answered.media_type.clone_from(&media_type);
-    }
-    let link = upstream.headers().get(header::LINK).and_then(|l| l.to_str().ok());
-    let public = link.and_then(|link| public_link(link, &target.upstream_name, path.name()?));
-    if let Some(link) = public.and_then(|link| HeaderValue::try_from(link).ok()) {
-        headers.insert(header::LINK, link);
-    }
-    let body = match path {
-        _ if request.method == Method::HEAD => Either::Left(Full::default()),
-        OciPath::Manifest { .. } if is_bounded(&headers) => {
-            let plain = !headers.contains_key(header::CONTENT_ENCODING);
-            let body = bounded_body(upstream, MANIFEST_BYTES_MAX).await?;
-            if plain && status == StatusCode::OK {
-                answered.children = children(media_type.as_deref().unwrap_or_default(), &body);
-            }
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-            Either::Left(Full::new(body))
+/// The repository at its upstreams, with the credentials that go there.
+fn copies(live: &Live, request: &Parts, target: &OciTarget<'_>) -> Vec<Copy> {
+    let own_realm = target.rule.token == TokenMode::OwnRealm;
+    let sources = target.sources().filter_map(|source| {
+        let auth =
+            if own_realm { Auth::Client(bearer(request).cloned()) } else { Auth::Repository(source.name.clone()) };
+        let upstream = Arc::clone(live.upstreams.get(&source.upstream)?);
+        Some(Copy { upstream, name: source.name.clone(), auth })
+    });
+    sources.collect()
+}
+
+/// A client's token. A password is for the token endpoint alone.
+fn bearer(request: &Parts) -> Option<&HeaderValue> {
+    let value = request.headers.get(header::AUTHORIZATION)?;
+    let scheme = value.as_bytes().get(..7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(value)
+}
+
+impl Call<'_> {
+    async fn passed(&self, path: OciPath<'_>) -> Result<Passed, Failure> {
+        if self.sends_on(path)
+            && let Some(passed) = self.sent_on(path)
+        {
+            return Ok(passed);
         }
-        OciPath::Manifest { .. }
-        | OciPath::Blob { .. }
-        | OciPath::Tags { .. }
-        | OciPath::Referrers { .. }
-        | OciPath::Base
-        | OciPath::Catalog
-        | OciPath::Unknown => Either::Right(reqwest::Body::from(upstream)),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    Ok(response)
+        match path {
+            OciPath::Manifest { reference, .. } => oci_manifest::answer(self, reference).await,
+            OciPath::Blob { digest, .. } => oci_blob::answer(self, digest).await,
+            OciPath::Tags { .. }
+            | OciPath::Referrers { .. }
+            | OciPath::Base
+            | OciPath::Catalog
+            | OciPath::Token
+            | OciPath::Unknown => oci_list::answer(self, &path.behind_name()).await,
+        }
+    }
+
+    /// The client is sent to the upstream without asking it.
+    fn sends_on(&self, path: OciPath<'_>) -> bool {
+        let rule = self.target.rule;
+        match path {
+            OciPath::Blob { .. } => rule.token == TokenMode::Redirect && rule.blobs == Blobs::Redirect,
+            OciPath::Manifest { .. }
+            | OciPath::Tags { .. }
+            | OciPath::Referrers { .. }
+            | OciPath::Base
+            | OciPath::Catalog
+            | OciPath::Token
+            | OciPath::Unknown => rule.manifests == Manifests::Redirect,
+        }
+    }
+
+    /// A redirect to the upstream's own URL.
+    fn sent_on(&self, path: OciPath<'_>) -> Option<Passed> {
+        let copy = self.copies.first()?;
+        let query = self.query();
+        let location = format!("{}/v2/{}/{}{query}", copy.upstream.base, copy.name, path.behind_name());
+        let target = url::Url::parse(&location).ok()?;
+        if !self.may_redirect_to(&target) {
+            return None;
+        }
+        let response = redirect(target.as_str(), None)?;
+        Some(Passed::new(response, Outcome::Redirected, &copy.upstream.id))
+    }
+
+    /// A client sends its credentials along to a host below the one that it asked, and a signed URL fails then.
+    pub(super) fn may_redirect_to(&self, target: &url::Url) -> bool {
+        let asked = host(self.request).unwrap_or_default();
+        !target.host_str().is_some_and(|host| is_below(host, asked) && !host.eq_ignore_ascii_case(asked))
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.request.method == Method::HEAD
+    }
+
+    /// The client's query with its question mark, without `ns`: that is for mirrors like this one.
+    pub(super) fn query(&self) -> String {
+        let pairs = self.request.uri.query().unwrap_or_default().split('&');
+        let kept: Vec<&str> = pairs.filter(|pair| !pair.is_empty() && !pair.starts_with("ns=")).collect();
+        if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) }
+    }
+
+    pub(super) fn lifetime(&self) -> Lifetime {
+        let Lifetime { ttl_s, stale_max_s } = self.live.oci.lifetime;
+        Lifetime { ttl_s: self.target.rule.ttl_s.unwrap_or(ttl_s), stale_max_s }
+    }
 }
 
-/// A length that is not said is found out while reading.
-fn is_bounded(headers: &HeaderMap) -> bool {
-    let said = text(headers, header::CONTENT_LENGTH.as_str()).and_then(|l| l.parse::<usize>().ok());
-    said.is_none_or(|length| length <= MANIFEST_BYTES_MAX)
+impl Passed {
+    pub(super) fn new(mut response: Response<Body>, outcome: Outcome, upstream: &str) -> Self {
+        let (name, value) = API_VERSION;
+        response.headers_mut().insert(name, value);
+        let upstream = upstream.to_owned();
+        Self {
+            response,
+            outcome,
+            upstream,
+            upstream_status: None,
+            digest: None,
+            media_type: None,
+            children: Vec::new(),
+        }
+    }
 }
 
-/// The upstream's redirect as a 307 with an absolute target and no length.
-fn redirect(upstream: &reqwest::Response) -> Result<Response<Body>, UpstreamError> {
-    let location = upstream.headers().get(header::LOCATION).and_then(|l| l.to_str().ok());
-    let absolute = location.and_then(|l| upstream.url().join(l).ok()).ok_or(UpstreamError::Unusable("no location"))?;
+/// A 307 without a length.
+pub(super) fn redirect(location: &str, digest: Option<&str>) -> Option<Response<Body>> {
     let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
-    let value =
-        HeaderValue::try_from(absolute.as_str()).map_err(|_not_a_header| UpstreamError::Unusable("no location"))?;
-    response.headers_mut().insert(header::LOCATION, value);
-    let (name, value) = API_VERSION;
-    response.headers_mut().insert(name, value);
-    if let Some(digest) = upstream.headers().get("docker-content-digest") {
-        response.headers_mut().insert("docker-content-digest", digest.clone());
+    response.headers_mut().insert(header::LOCATION, HeaderValue::try_from(location).ok()?);
+    if let Some(digest) = digest.and_then(|digest| HeaderValue::try_from(digest).ok()) {
+        response.headers_mut().insert("docker-content-digest", digest);
     }
-    Ok(response)
+    Some(response)
 }
 
-fn passed_up(headers: &HeaderMap) -> HeaderMap {
-    const PASSED_UP: [header::HeaderName; 4] =
-        [header::ACCEPT, header::ACCEPT_ENCODING, header::RANGE, header::IF_RANGE];
-    let passed = headers.iter().filter(|(name, _)| PASSED_UP.contains(name));
-    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-fn passed_on(upstream: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in upstream.iter().filter(|(name, _)| is_passed_on(name)) {
-        headers.append(name, value.clone());
-    }
-    let (name, value) = API_VERSION;
-    headers.insert(name, value);
-    headers
-}
-
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(bounded)
-}
-
-/// What the client is told, and what the record keeps of it.
-fn shown(error: &UpstreamError, answered: &mut Answered) -> RegistryError {
-    match error {
-        UpstreamError::Denied(status) => {
-            answered.upstream_status = Some(status.as_u16());
-            RegistryError::Denied
-        }
-        UpstreamError::Timeout => RegistryError::UpstreamTimeout,
+/// What the client is told. A client that has no credentials to give must not be asked for some: a challenge is there only where it has.
+fn shown(error: &UpstreamError, challenge: Option<HeaderValue>) -> Response<Body> {
+    let told = match error {
+        UpstreamError::Denied(StatusCode::UNAUTHORIZED) if challenge.is_some() => RegistryError::Unauthorized,
+        UpstreamError::Denied(_) => RegistryError::Denied,
+        UpstreamError::RateLimited { .. } => RegistryError::TooManyRequests,
+        UpstreamError::Timeout | UpstreamError::Busy => RegistryError::UpstreamTimeout,
         UpstreamError::TooLarge => RegistryError::ManifestTooLarge,
-        _ => RegistryError::UpstreamUnavailable,
+        UpstreamError::Mismatch => RegistryError::DigestMismatch,
+        UpstreamError::Status(_)
+        | UpstreamError::Unusable(_)
+        | UpstreamError::Forbidden
+        | UpstreamError::Unknown
+        | UpstreamError::Http(_) => RegistryError::UpstreamUnavailable,
+    };
+    let mut response = registry_error(told);
+    if told == RegistryError::Unauthorized
+        && let Some(challenge) = challenge
+    {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
+    if let UpstreamError::RateLimited { retry_after: Some(after) } = error
+        && let Ok(after) = HeaderValue::try_from(after)
+    {
+        response.headers_mut().insert(header::RETRY_AFTER, after);
+    }
+    response
 }

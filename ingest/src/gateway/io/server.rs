@@ -54,6 +54,14 @@ pub enum GatewayError {
         /// Why.
         source: io::Error,
     },
+    /// The key of the gateway's own tokens.
+    #[error("read or make the key {}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The cache's folder cannot be used.
     #[error("open the cache in {}", .dir.display())]
     Cache {

@@ -115,10 +115,12 @@ impl Store {
 
     /// Forgets what is kept under `key`.
     pub(crate) fn remove(&self, key: &str) {
-        lock(&self.memory).forget(&key.to_owned());
+        let was_in_memory = lock(&self.memory).forget(&key.to_owned());
         if let Some(disk) = &self.disk {
-            lock(&disk.shared.order).remove(&name_of(key));
-            disk.order(Order::Remove(name_of(key)));
+            let was_on_disk = lock(&disk.shared.order).remove(&name_of(key));
+            if was_in_memory || was_on_disk {
+                disk.order(Order::Remove(name_of(key)));
+            }
         }
     }
 }
@@ -132,9 +134,9 @@ impl Memory {
         }
     }
 
-    fn forget(&mut self, key: &String) {
-        self.order.remove(key);
+    fn forget(&mut self, key: &String) -> bool {
         self.things.remove(key);
+        self.order.remove(key)
     }
 }
 

@@ -21,6 +21,8 @@ const TOKENS_MAX: usize = 4096;
 const TOKEN_ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Configured credentials do not expire; they are taken up anew now and then like a token.
 const CREDENTIALS_LIVE: Duration = Duration::from_secs(3600);
+/// That an upstream wants nothing may be true for one repository alone.
+const OPEN_LIVES: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Tokens {
@@ -87,6 +89,35 @@ impl Upstream {
         };
         *held = Some(Held { authorization: authorization.clone(), until: now + lives });
         Ok(authorization)
+    }
+
+    /// What the upstream wants to see, for a client that logs in; remembered for a while. `None` when it wants nothing.
+    pub(super) async fn challenge(&self, name: Option<&str>) -> Result<Option<Challenge>, UpstreamError> {
+        let now = clock::monotonic();
+        let known = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((challenge, _)) = known.filter(|(_, until)| now < *until) {
+            return Ok(challenge);
+        }
+        let asked = tokio::time::timeout(self.timeout, async {
+            // Where `/v2/` is open, a repository may not be.
+            let of_repository = name.map(|name| format!("/v2/{name}/tags/list?n=1"));
+            for path in std::iter::once("/v2/".to_owned()).chain(of_repository) {
+                let response = self.clients.named().get(format!("{}{path}", self.base)).send().await?;
+                if response.status().is_server_error() {
+                    return Err(UpstreamError::Status(response.status()));
+                }
+                if response.status() == StatusCode::UNAUTHORIZED
+                    && let Some(challenge) = Challenge::of(response.headers())
+                {
+                    return Ok(Some(challenge));
+                }
+            }
+            Ok(None)
+        });
+        let challenge = asked.await.unwrap_or(Err(UpstreamError::Timeout))?;
+        let lives = if challenge.is_some() { CREDENTIALS_LIVE } else { OPEN_LIVES };
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some((challenge.clone(), now + lives));
+        Ok(challenge)
     }
 
     /// Asks a token service, with `credentials` in its own way.

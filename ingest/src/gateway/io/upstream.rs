@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,7 @@ use whopulls_schemas::config::{GatewayConfig, SecretSource, UpstreamConfig};
 
 use super::super::health::Health;
 use super::super::retry::Budget;
+use super::super::upstream_answer::Challenge;
 use super::document::Documents;
 use super::guard::{Clients, Guard};
 use super::server::GatewayError;
@@ -49,6 +50,8 @@ pub(super) struct Upstream {
     pub(super) metrics: UpstreamSeries,
     health: Mutex<Health>,
     low_said: AtomicI64,
+    /// What it wanted to see when a client last logged in.
+    pub(super) wanted: Mutex<Option<(Option<Challenge>, Instant)>>,
     retries: AtomicUsize,
     random: RandomState,
 }
@@ -80,6 +83,7 @@ impl Upstreams {
                 metrics: metrics.upstream.of(&upstream.id),
                 health: Mutex::default(),
                 low_said: AtomicI64::new(i64::MIN),
+                wanted: Mutex::default(),
                 retries: AtomicUsize::new(0),
                 random: RandomState::new(),
             };

@@ -1,0 +1,144 @@
+//! What the cache may answer: how fresh it is, for which client, and what is asked before what.
+
+use http::header::{self, HeaderMap};
+use whopulls_schemas::UnixMicros;
+
+/// How long answers are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    /// Without asking the upstream, in seconds.
+    pub(crate) ttl_s: u64,
+    /// After that, when the upstream does not answer, in seconds.
+    pub(crate) stale_max_s: u64,
+}
+
+/// How good a cached answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// It is answered without asking.
+    Fresh,
+    /// The upstream is asked; when it does not answer, this is.
+    Due,
+    /// It is never answered.
+    Gone,
+}
+
+/// How good an answer is that the upstream confirmed at `checked`.
+pub(crate) fn freshness(now: UnixMicros, checked: UnixMicros, lifetime: Lifetime) -> Freshness {
+    let Lifetime { ttl_s, stale_max_s } = lifetime;
+    let Ok(age_us) = u64::try_from(now.0.saturating_sub(checked.0)) else {
+        // The clock was set back: nobody knows how old it is.
+        return Freshness::Due;
+    };
+    let age_s = age_us / 1_000_000;
+    if age_s < ttl_s {
+        Freshness::Fresh
+    } else if age_s < ttl_s.saturating_add(stale_max_s) {
+        Freshness::Due
+    } else {
+        Freshness::Gone
+    }
+}
+
+/// The `Accept` of a client as one text: what a registry answers for a tag depends on it.
+pub(crate) fn accept_of(headers: &HeaderMap) -> String {
+    let values: Vec<&str> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).map(str::trim).collect();
+    values.join(", ")
+}
+
+/// Whether a client takes a media type. One that says nothing takes everything.
+pub(crate) fn accepts(accept: &str, media_type: &str) -> bool {
+    if accept.is_empty() {
+        return true;
+    }
+    let wanted = media_type.split(';').next().unwrap_or_default().trim();
+    accept.split(',').any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let range = parts.next().unwrap_or_default();
+        let refused = parts
+            .any(|parameter| parameter.strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0)));
+        let of_kind = || {
+            let kind = range.strip_suffix("/*")?;
+            wanted.split_once('/').filter(|(own, _)| own.eq_ignore_ascii_case(kind))
+        };
+        !refused && (range == "*/*" || range.eq_ignore_ascii_case(wanted) || of_kind().is_some())
+    })
+}
+
+/// What is done with one source of a repository before it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The cache answers.
+    Answer,
+    /// The upstream is asked.
+    Ask,
+    /// Not now: it backs off, and there is another way.
+    Skip,
+}
+
+/// The turn of a source. `has_other_way`: a source follows, or a stale answer is at hand.
+pub(crate) fn turn(cached: Option<Freshness>, is_backing_off: bool, has_other_way: bool) -> Turn {
+    match cached {
+        Some(Freshness::Fresh) => Turn::Answer,
+        _ if is_backing_off && has_other_way => Turn::Skip,
+        Some(Freshness::Due | Freshness::Gone) | None => Turn::Ask,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_fresh_then_due_then_gone() {
+        let lifetime = Lifetime { ttl_s: 60, stale_max_s: 3600 };
+        for (age_s, expected) in [
+            (0, Freshness::Fresh),
+            (59, Freshness::Fresh),
+            (60, Freshness::Due),
+            (3659, Freshness::Due),
+            (3660, Freshness::Gone),
+            (-10, Freshness::Due),
+        ] {
+            let checked = UnixMicros(1_000_000_000);
+            let now = UnixMicros(checked.0 + age_s * 1_000_000);
+            assert_eq!(freshness(now, checked, lifetime), expected, "{age_s} s");
+        }
+        let never = Lifetime { ttl_s: 0, stale_max_s: 0 };
+        assert_eq!(freshness(UnixMicros(5), UnixMicros(5), never), Freshness::Gone);
+    }
+
+    #[test]
+    fn a_client_takes_what_it_names() {
+        let index = "application/vnd.oci.image.index.v1+json";
+        for (accept, expected) in [
+            ("", true),
+            ("*/*", true),
+            ("application/*", true),
+            ("text/*", false),
+            ("application/vnd.oci.image.manifest.v1+json", false),
+            ("application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json;q=0.5", true),
+            ("application/vnd.oci.image.index.v1+json;q=0", false),
+            ("APPLICATION/vnd.oci.image.INDEX.v1+json", true),
+        ] {
+            assert_eq!(accepts(accept, index), expected, "{accept}");
+        }
+        assert!(accepts(index, "application/vnd.oci.image.index.v1+json; charset=utf-8"));
+    }
+
+    #[test]
+    fn a_source_that_backs_off_is_passed_over_only_for_another_way() {
+        for (cached, is_backing_off, has_other_way, expected) in [
+            (Some(Freshness::Fresh), true, true, Turn::Answer),
+            (Some(Freshness::Due), false, true, Turn::Ask),
+            (Some(Freshness::Due), true, true, Turn::Skip),
+            (Some(Freshness::Gone), true, false, Turn::Ask),
+            (None, true, false, Turn::Ask),
+            (None, true, true, Turn::Skip),
+            (None, false, false, Turn::Ask),
+        ] {
+            assert_eq!(turn(cached, is_backing_off, has_other_way), expected);
+        }
+    }
+}
