@@ -30,10 +30,10 @@ pub(crate) fn freshness(now: UnixMicros, checked: UnixMicros, lifetime: Lifetime
         // The clock was set back: nobody knows how old it is.
         return Freshness::Due;
     };
-    let age_s = age_us / 1_000_000;
-    if age_s < ttl_s {
+    let seconds = age_us / 1_000_000;
+    if seconds < ttl_s {
         Freshness::Fresh
-    } else if age_s < ttl_s.saturating_add(stale_max_s) {
+    } else if seconds < ttl_s.saturating_add(stale_max_s) {
         Freshness::Due
     } else {
         Freshness::Gone

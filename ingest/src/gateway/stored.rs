@@ -14,6 +14,7 @@ const HEAD_BYTES_MAX: usize = 128 << 10;
 
 /// What the cache keeps of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "it is the moment at which the thing was stored")]
 pub(crate) struct Stored {
     /// Name and value of the header fields that are kept with it.
     pub(crate) headers: Vec<(String, String)>,
@@ -59,7 +60,7 @@ impl Stored {
     }
 
     /// Reads it back. `None` for what is damaged, foreign or of another key.
-    pub(crate) fn decode(key: &str, file: Bytes) -> Option<Self> {
+    pub(crate) fn decode(key: &str, file: &Bytes) -> Option<Self> {
         let number = |at: Range<usize>| Some(u32::from_le_bytes(file.get(at)?.try_into().ok()?));
         if file.get(..4)? != MAGIC || number(4..8)? != crc32c::crc32c(file.get(8..)?) {
             return None;
@@ -85,8 +86,8 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back() {
         let file = Bytes::from(stored().encode("k"));
-        assert_eq!(Stored::decode("k", file.clone()), Some(stored()));
-        assert_eq!(Stored::decode("other", file), None);
+        assert_eq!(Stored::decode("k", &file), Some(stored()));
+        assert_eq!(Stored::decode("other", &file), None);
         assert_eq!(stored().header("Content-Type"), Some("text/plain"));
     }
 
@@ -96,8 +97,8 @@ mod tests {
         for at in 0..file.len() {
             let mut damaged = file.clone();
             damaged[at] ^= 1;
-            assert_eq!(Stored::decode("k", Bytes::from(damaged)), None, "at byte {at}");
-            assert_eq!(Stored::decode("k", Bytes::copy_from_slice(&file[..at])), None, "cut at byte {at}");
+            assert_eq!(Stored::decode("k", &Bytes::from(damaged)), None, "at byte {at}");
+            assert_eq!(Stored::decode("k", &Bytes::copy_from_slice(&file[..at])), None, "cut at byte {at}");
         }
     }
 
@@ -107,7 +108,7 @@ mod tests {
             let mut framed = b"WPC1".to_vec();
             framed.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
             framed.extend_from_slice(&bytes);
-            prop_assert_eq!(Stored::decode("k", Bytes::from(framed)), None);
+            prop_assert_eq!(Stored::decode("k", &Bytes::from(framed)), None);
         }
     }
 }

@@ -71,14 +71,13 @@ pub(super) async fn whole(upstream: &Upstream, ask: &Ask, bytes_max: usize) -> R
     let reply = upstream.ask(ask).await?;
     let (status, headers) = (reply.response.status(), reply.response.headers().clone());
     let url = Some(reply.response.url().clone());
-    let body = match ask.method {
-        Method::HEAD => Bytes::new(),
-        _ => {
-            let read = reply.into_bytes(bytes_max, upstream.timeout).await;
-            // A body that breaks is the upstream's failure like a head that does not come.
-            upstream.note(&read);
-            read?
-        }
+    let body = if ask.method == Method::HEAD {
+        Bytes::new()
+    } else {
+        let read = reply.into_bytes(bytes_max, upstream.timeout).await;
+        // A body that breaks is the upstream's failure like a head that does not come.
+        upstream.note(&read);
+        read?
     };
     Ok(Document { status, headers, body, url })
 }

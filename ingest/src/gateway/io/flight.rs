@@ -31,25 +31,22 @@ impl<V: Clone + Send + Sync + 'static> Flights<V> {
     {
         let waiting = {
             let mut under_way = lock(&self.under_way);
-            match under_way.get(&key) {
-                Some(waiting) => {
-                    self.shared.inc();
-                    waiting.clone()
-                }
-                None => {
-                    let (done, waiting) = oneshot::channel();
-                    let waiting = waiting.shared();
-                    under_way.insert(key.clone(), waiting.clone());
-                    let landing = Landing { under_way: Arc::clone(&self.under_way), key };
-                    tokio::spawn(async move {
-                        let value = work.await;
-                        drop(landing);
-                        if done.send(value).is_err() {
-                            tracing::debug!("every client that waited for an upstream has gone");
-                        }
-                    });
-                    waiting
-                }
+            if let Some(waiting) = under_way.get(&key) {
+                self.shared.inc();
+                waiting.clone()
+            } else {
+                let (done, waiting) = oneshot::channel();
+                let waiting = waiting.shared();
+                under_way.insert(key.clone(), waiting.clone());
+                let landing = Landing { under_way: Arc::clone(&self.under_way), key };
+                tokio::spawn(async move {
+                    let value = work.await;
+                    drop(landing);
+                    if done.send(value).is_err() {
+                        tracing::debug!("every client that waited for an upstream has gone");
+                    }
+                });
+                waiting
             }
         };
         waiting.await.ok()

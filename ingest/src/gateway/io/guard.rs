@@ -82,25 +82,24 @@ impl Guard {
     /// The clients for an upstream; its host is named from now on.
     pub(super) fn name(&mut self, upstream: &UpstreamConfig, timeout: Duration) -> Result<Clients, GatewayError> {
         let key = (upstream.ca_file.clone(), timeout);
-        let clients = match self.made.get(&key) {
-            Some(clients) => clients.clone(),
-            None => {
-                let public = PublicOnly { networks: self.networks.clone(), forbidden: self.forbidden.clone() };
-                let made = || -> Result<Clients, GatewayError> {
-                    let named = builder(upstream.ca_file.as_deref(), timeout)?;
-                    let led = builder(upstream.ca_file.as_deref(), timeout)?.dns_resolver(Arc::new(public));
-                    let build = |builder: reqwest::ClientBuilder| builder.build().map_err(GatewayError::Client);
-                    Ok(Clients { named: build(named)?, led: build(led)? })
-                };
-                let made = made()?;
-                self.made.insert(key, made.clone());
-                made
-            }
+        let clients = if let Some(clients) = self.made.get(&key) {
+            clients.clone()
+        } else {
+            let made = self.make(upstream.ca_file.as_deref(), timeout)?;
+            self.made.insert(key, made.clone());
+            made
         };
         if let Some(place) = place(&upstream.url) {
             self.named.entry(place).or_insert_with(|| clients.named.clone());
         }
         Ok(clients)
+    }
+
+    fn make(&self, ca_file: Option<&Path>, timeout: Duration) -> Result<Clients, GatewayError> {
+        let public = PublicOnly { networks: self.networks.clone(), forbidden: self.forbidden.clone() };
+        let build = |builder: reqwest::ClientBuilder| builder.build().map_err(GatewayError::Client);
+        let named = build(builder(ca_file, timeout)?)?;
+        Ok(Clients { named, led: build(builder(ca_file, timeout)?.dns_resolver(Arc::new(public)))? })
     }
 
     /// The client for `url`, to which an upstream of `clients` led.

@@ -283,7 +283,7 @@ pub(super) fn redirect(location: &str, digest: Option<&str>) -> Option<Response<
 }
 
 /// What the client is told. A client that has no credentials to give must not be asked for some: a challenge is there only where it has.
-fn shown(error: &UpstreamError, challenge: Option<HeaderValue>) -> Response<Body> {
+pub(super) fn shown(error: &UpstreamError, challenge: Option<HeaderValue>) -> Response<Body> {
     let told = match error {
         UpstreamError::Denied(StatusCode::UNAUTHORIZED) if challenge.is_some() => RegistryError::Unauthorized,
         UpstreamError::Denied(_) => RegistryError::Denied,

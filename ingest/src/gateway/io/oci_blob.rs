@@ -101,11 +101,13 @@ impl BlobState {
         let again = fetching.clone();
         let joined = self.flights.join(key, fetching.fetch()).await;
         let blob = joined.unwrap_or(Err(UpstreamError::Unusable("the request for it ended early")))?;
-        match &blob {
-            // One body serves one client; the others ask for their own.
-            Blob::Large(reply) if reply.lock().unwrap_or_else(PoisonError::into_inner).is_none() => again.fetch().await,
-            _ => Ok(blob),
+        // One body serves one client; the others ask for their own.
+        if let Blob::Large(reply) = &blob
+            && reply.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        {
+            return again.fetch().await;
         }
+        Ok(blob)
     }
 }
 

@@ -76,27 +76,19 @@ pub(super) async fn answer(call: &Call<'_>, behind_name: &str) -> Result<Passed,
         kept.iter().map(|kept| kept.as_ref().map(|kept| freshness(now, kept.stored, lifetime))).collect();
     let headers = accept_headers(call);
     let way = find(&call.copies, &cached, |copy| state.ask(copy, &path, headers.clone()).boxed()).await?;
-    let cache = &call.live.oci.cache;
     let from_cache = |at: usize| kept.get(at).and_then(Option::as_ref).map(|kept| document_of(kept));
-    let (at, document, outcome) = match way {
-        Way::Cached(at) => (at, from_cache(at), Outcome::Cached),
-        Way::Stale(at) => (at, from_cache(at), Outcome::Stale),
-        Way::Asked(at, document) => (at, Some(document), Outcome::Proxied),
+    let (at, document, outcome, result) = match way {
+        Way::Cached(at) => (at, from_cache(at), Outcome::Cached, "hit"),
+        Way::Stale(at) => (at, from_cache(at), Outcome::Stale, "stale"),
+        Way::Asked(at, document) => (at, Some(document), Outcome::Proxied, "miss"),
     };
+    call.live.oci.cache.looked_up("list", result);
     let upstream = || call.copies.get(at).map(|copy| copy.upstream.id.clone()).unwrap_or_default();
     let Some(document) = document else {
         return Err(Failure { error: UpstreamError::Unknown, upstream: upstream() });
     };
     let mut passed = passed_document(call, at, &document);
     passed.outcome = outcome;
-    cache.looked_up(
-        "list",
-        match outcome {
-            Outcome::Cached => "hit",
-            Outcome::Stale => "stale",
-            _ => "miss",
-        },
-    );
     if outcome != Outcome::Proxied {
         passed.upstream_status = None;
     }

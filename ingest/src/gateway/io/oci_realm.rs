@@ -14,7 +14,7 @@ use super::super::realm::{challenge, repositories, rfc3339};
 use super::super::registry_error::RegistryError;
 use super::super::upstream_answer::Challenge;
 use super::live::Live;
-use super::oci::refused;
+use super::oci::{refused, shown};
 use super::respond::{API_VERSION, Answer, registry_error, whole};
 use super::upstream::Upstream;
 use super::upstream_error::UpstreamError;
@@ -88,13 +88,12 @@ pub(super) async fn token(live: &Live, request: &Parts) -> Answer {
             let mut answered = Answered::new(Kind::Oci, Outcome::UpstreamError);
             answered.upstream = upstream;
             answered.upstream_status = error.status().map(|status| status.as_u16());
-            let told = match error {
-                UpstreamError::Denied(_) => RegistryError::Unauthorized,
-                UpstreamError::RateLimited { .. } => RegistryError::TooManyRequests,
-                UpstreamError::Timeout | UpstreamError::Busy => RegistryError::UpstreamTimeout,
-                _ => RegistryError::UpstreamUnavailable,
+            let response = if let UpstreamError::Denied(_) = error {
+                registry_error(RegistryError::Unauthorized)
+            } else {
+                shown(&error, None)
             };
-            Answer { response: registry_error(told), answered }
+            Answer { response, answered }
         }
     }
 }

@@ -170,7 +170,7 @@ impl Disk {
         if !lock(order).touch(&name) {
             return None;
         }
-        let stored = store_files::read(dir, &name).and_then(|file| Stored::decode(key, Bytes::from(file)));
+        let stored = store_files::read(dir, &name).and_then(|file| Stored::decode(key, &Bytes::from(file)));
         if stored.is_none() {
             lock(order).remove(&name);
             self.order(Order::Remove(name));
@@ -202,7 +202,9 @@ impl DiskShared {
                 match store_files::write(&self.dir, &name, &file) {
                     Ok(()) => {
                         let gone = lock(&self.order).insert(name, (file.len() as u64).max(DISK_ENTRY_BYTES));
-                        gone.iter().for_each(|name| store_files::remove(&self.dir, name));
+                        for name in &gone {
+                            store_files::remove(&self.dir, name);
+                        }
                     }
                     Err(error) => {
                         self.metrics.not_written.inc();

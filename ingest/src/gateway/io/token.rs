@@ -20,7 +20,7 @@ const TOKENS_MAX: usize = 4096;
 /// A token service's answer is a token of at most some KiB.
 const TOKEN_ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Configured credentials do not expire; they are taken up anew now and then like a token.
-const CREDENTIALS_LIVE: Duration = Duration::from_secs(3600);
+const CREDENTIALS_LIVE: Duration = Duration::from_hours(1);
 /// That an upstream wants nothing may be true for one repository alone.
 const OPEN_LIVES: Duration = Duration::from_secs(10);
 
