@@ -10,6 +10,7 @@ mod client_address;
 mod destination;
 mod digest;
 mod health;
+pub mod index;
 mod io;
 mod lru;
 mod notice;
