@@ -17,13 +17,17 @@ mod notice;
 mod oci_path;
 mod oci_route;
 mod own_token;
+mod outgoing;
+mod path_pattern;
 mod pattern;
 mod realm;
 mod registry_error;
 mod retry;
 mod routes;
 mod signature;
+mod rule;
 mod stored;
+mod telemetry;
 mod upstream_answer;
 
 use std::time::Duration;
