@@ -21,6 +21,7 @@ mod outgoing;
 mod path_pattern;
 mod pattern;
 mod realm;
+mod public_base;
 mod registry_error;
 mod retry;
 mod routes;

@@ -6,6 +6,7 @@ use whopulls_schemas::config::{Config, GatewayConfig};
 
 use super::super::routes::Routes;
 use super::oci::OciState;
+use super::index_cache::Indexes;
 use super::server::GatewayError;
 use super::store::Store;
 use super::upstream::Upstreams;
@@ -19,6 +20,7 @@ pub(super) struct Live {
     pub(super) routes: Routes,
     pub(super) upstreams: Upstreams,
     pub(super) oci: OciState,
+    pub(super) indexes: Indexes,
     /// The one thing that a reload keeps.
     pub(super) store: Arc<Store>,
 }
@@ -33,6 +35,7 @@ impl Live {
         let routes = Routes::compile(&all.routes, &all.upstreams).map_err(GatewayError::Routes)?;
         let upstreams = Upstreams::new(config, &all.upstreams, metrics)?;
         let oci = OciState::new(all, &store, metrics)?;
-        Ok(Self { config: config.clone(), routes, upstreams, oci, store })
+        let indexes = Indexes::new(&all.cache, Arc::clone(&store), metrics);
+        Ok(Self { config: config.clone(), routes, upstreams, oci, indexes, store })
     }
 }
