@@ -141,16 +141,10 @@ fn unescaped(value: &str) -> Cow<'_, str> {
     while let Some((before, after)) = left.split_once('&') {
         text.push_str(before);
         let reference = after.split_once(';').filter(|(name, _)| name.len() <= 8);
-        match reference.and_then(|(name, rest)| Some((character(name)?, rest))) {
-            Some((character, rest)) => {
-                text.push(character);
-                left = rest;
-            }
-            None => {
-                text.push('&');
-                left = after;
-            }
-        }
+        let known = reference.and_then(|(name, rest)| Some((character(name)?, rest)));
+        let (character, rest) = known.unwrap_or(('&', after));
+        text.push(character);
+        left = rest;
     }
     text.push_str(left);
     Cow::Owned(text)

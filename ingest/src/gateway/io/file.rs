@@ -13,8 +13,8 @@ use super::respond::{Answer, Body, empty, is_read, not_read, refused};
 use super::upstream::Upstreams;
 
 /// Answers with a redirect.
-pub(super) fn redirect(route: &str, target: FileTarget<'_>, request: &Parts) -> Answer {
-    let answered = answered(route, &target);
+pub(super) fn redirect(route: &str, target: &FileTarget<'_>, request: &Parts) -> Answer {
+    let answered = answered(route, target);
     if !is_read(request) {
         return not_read(answered);
     }
@@ -27,12 +27,12 @@ pub(super) fn redirect(route: &str, target: FileTarget<'_>, request: &Parts) -> 
 /// Passes the file through from the upstream that the rule made of its URL's host.
 pub(super) async fn proxy(
     route: &str,
-    target: FileTarget<'_>,
+    target: &FileTarget<'_>,
     id: &str,
     upstreams: &Upstreams,
     request: &Parts,
 ) -> Answer {
-    let mut answered = answered(route, &target);
+    let mut answered = answered(route, target);
     if !is_read(request) {
         return not_read(answered);
     }

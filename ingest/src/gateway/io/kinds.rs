@@ -23,8 +23,8 @@ pub(super) async fn answer(live: &Live, peer: &Peer, request: &Parts, body: Inco
     // Boxed: a redirect need not carry the futures of the others.
     match target {
         Target::File(target) => match target.proxy {
-            None => file::redirect(route, target, request),
-            Some(id) => Box::pin(file::proxy(route, target, id, &live.upstreams, request)).await,
+            None => file::redirect(route, &target, request),
+            Some(id) => Box::pin(file::proxy(route, &target, id, &live.upstreams, request)).await,
         },
         Target::Index(target) => Box::pin(index::answer(live, peer, route, &target, request)).await,
         Target::Pixel(target) => pixel::answer(route, &target, request),

@@ -10,7 +10,7 @@ use super::super::access::Answered;
 use super::super::rule::PixelTarget;
 use super::respond::{Answer, is_read, not_read, whole};
 
-/// One transparent point: GIF89a, two colours, the first of them transparent.
+/// One transparent point: two colours, the first of them transparent.
 const GIF: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x21\xf9\x04\x01\x00\x00\x00\x00\
     \x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b";
 
