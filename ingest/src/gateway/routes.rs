@@ -147,9 +147,9 @@ mod tests {
     fn check_file(host: Option<&str>, path: &str, query: Option<&str>, expected: Option<(&str, &str, &str)>) {
         let routes = routes(RULES).expect("the rules are good");
         let found = routes.find(host, path, query);
-        let found = found.as_ref().map(|found| match &found.target {
-            Target::File(t) => (found.route, t.location.as_str(), t.package.as_deref().unwrap_or_default()),
-            target => panic!("not a file: {target:?}"),
+        let found = found.as_ref().map(|found| {
+            let Target::File(t) = &found.target else { panic!("not a file: {found:?}") };
+            (found.route, t.location.as_str(), t.package.as_deref().unwrap_or_default())
         });
         assert_eq!(found, expected);
     }

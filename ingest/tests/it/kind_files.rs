@@ -1,12 +1,12 @@
 //! Files by regular expression and through the gateway, pictures, telemetry, and the rest of a host, with curl and wget.
 
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 use whopulls_schemas::config::Config;
 use whopulls_schemas::raw::{Kind, Outcome};
 
 use crate::kind_upstream::{Upstream, brief, run, system_program};
+use crate::registry::digest_of;
 use crate::support::{Running, client, header};
 
 fn rules(upstream: &Upstream) -> String {
@@ -59,12 +59,8 @@ fn rules(upstream: &Upstream) -> String {
         kind = "other"
         to = "https://www.example.org/docs/{{+path}}"
         "#,
-        hexadecimal(b"s3cret"),
+        digest_of(b"s3cret").trim_start_matches("sha256:"),
     )
-}
-
-fn hexadecimal(text: &[u8]) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A Helm repository behind the gateway, with helm itself where `scripts/clients` has made it.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
@@ -120,11 +121,13 @@ async fn an_index_of_ten_megabytes_is_rewritten_once() {
     let upstream = Upstream::start().await;
     let mut extra = String::from("  many:\n");
     for version in 0..40_000 {
-        extra.push_str(&format!(
+        let written = write!(
+            extra,
             "  - name: many\n    description: \"A chart among many, with a text as long as they have: {version}\"\n    \
              digest: 705ebc5d83a1b4ee1ff5e4c5d6b7a5be5fe6ba8a3ef5f5d5b5b5b5b5b5b5b5b5\n    version: 1.{version}.0\n    \
              urls:\n    - https://storage.example.org/many-1.{version}.0.tgz\n"
-        ));
+        );
+        written.expect("a text takes all");
     }
     let text = index(&upstream, &extra);
     assert!(text.len() > 10_000_000, "{}", text.len());

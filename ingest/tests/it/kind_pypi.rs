@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 use whopulls_schemas::raw::Kind;
 
 use crate::kind_upstream::{Upstream, brief, python_program, run, sorted};
+use crate::registry::digest_of;
 use crate::support::{Running, client, header};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
@@ -33,7 +33,7 @@ struct Index {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    digest_of(bytes).trim_start_matches("sha256:").to_owned()
 }
 
 /// `tiny-app`, which needs `tiny-dep`, in HTML and in JSON.

@@ -266,8 +266,8 @@ mod tests {
 
     #[test]
     fn a_link_cannot_break_out_of_its_quotes() {
-        let document = r##"<a href="p-1.zip#&quot;&gt;&lt;script&gt;sha256=1&amp;egg=p">p</a>"##;
-        check_html(document, r##"<a href="../../files/p/p-1.zip#scriptsha256=1&amp;egg=p">p</a>"##);
+        let document = r#"<a href="p-1.zip#&quot;&gt;&lt;script&gt;sha256=1&amp;egg=p">p</a>"#;
+        check_html(document, r#"<a href="../../files/p/p-1.zip#scriptsha256=1&amp;egg=p">p</a>"#);
         let json = r#"{"files":[{"url":"p\"<-1.zip#\"x"}]}"#;
         let rewritten = rewrite_json(json.as_bytes(), &page(), "p").expect("a page");
         assert_eq!(rewritten.text(""), r#"{"files":[{"url":"../../files/p/p%22%3C-1.zip#x"}]}"#);

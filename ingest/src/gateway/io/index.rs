@@ -14,7 +14,7 @@ use whopulls_schemas::raw::{Kind, Outcome, bounded};
 use super::super::access::Answered;
 use super::super::client_address::Peer;
 use super::super::index::{Asked, Document, IndexKind, link, matches_tag, parse, variant};
-use super::super::public_base::public_base;
+use super::super::realm::{authority, public_address};
 use super::super::rule::{IndexRule, IndexTarget};
 use super::file::sent_to;
 use super::index_cache::{Got, NoPage, Wanted};
@@ -98,7 +98,10 @@ impl Context<'_> {
     /// The gateway's address with the rule's prefix.
     fn base(&self) -> Option<String> {
         let config = &self.live.config;
-        let base = public_base(config.public_url.as_ref(), &config.trust, self.peer, self.request)?;
+        let base = match &config.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => public_address(config, self.peer, authority(self.request), &self.request.headers)?,
+        };
         Some(base + &self.rule.prefix)
     }
 

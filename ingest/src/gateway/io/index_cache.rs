@@ -194,8 +194,11 @@ impl Shared {
         let upstream_status = Some(answer.status.as_u16());
         match (answer.status, kept) {
             (StatusCode::OK, _) => {
-                let stored =
-                    Stored { headers: kept_headers(&answer.headers, &answer.url), body: answer.body, stored: now };
+                let stored = Stored {
+                    headers: kept_headers(&answer.headers, answer.url.as_ref()),
+                    body: answer.body,
+                    stored: now,
+                };
                 let page = page(&wanted.document, &stored).await?;
                 self.keep(&key, &page);
                 self.store.put(&key, stored);
@@ -246,10 +249,10 @@ fn hash(body: &Bytes) -> [u8; 32] {
     Sha256::digest(body).into()
 }
 
-fn kept_headers(headers: &HeaderMap, from: &Url) -> Vec<(String, String)> {
+fn kept_headers(headers: &HeaderMap, from: Option<&Url>) -> Vec<(String, String)> {
     let kept = [header::CONTENT_TYPE, header::ETAG, header::LAST_MODIFIED].into_iter();
     let kept = kept.filter_map(|name| Some((name.to_string(), headers.get(&name)?.to_str().ok()?.to_owned())));
-    kept.chain([(FROM.to_owned(), from.to_string())]).collect()
+    kept.chain(from.map(|from| (FROM.to_owned(), from.to_string()))).collect()
 }
 
 /// The request header that asks whether a validator still holds.

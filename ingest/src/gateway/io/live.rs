@@ -5,8 +5,8 @@ use std::sync::Arc;
 use whopulls_schemas::config::{Config, GatewayConfig};
 
 use super::super::routes::Routes;
-use super::oci::OciState;
 use super::index_cache::Indexes;
+use super::oci::OciState;
 use super::server::GatewayError;
 use super::store::Store;
 use super::upstream::Upstreams;

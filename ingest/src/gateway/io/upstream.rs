@@ -15,7 +15,6 @@ use whopulls_schemas::config::{GatewayConfig, SecretSource, UpstreamConfig};
 use super::super::health::Health;
 use super::super::retry::Budget;
 use super::super::upstream_answer::Challenge;
-use super::document::Documents;
 use super::guard::{Clients, Guard};
 use super::server::GatewayError;
 use super::token::Tokens;
@@ -30,7 +29,6 @@ const SAY_EVERY_US: i64 = 60_000_000;
 #[derive(Debug)]
 pub(super) struct Upstreams {
     by_id: HashMap<String, Arc<Upstream>>,
-    pub(super) documents: Documents,
 }
 
 /// One upstream.
@@ -89,7 +87,7 @@ impl Upstreams {
             };
             by_id.insert(upstream.id.clone(), Arc::new(made));
         }
-        Ok(Self { by_id, documents: Documents::new(metrics.upstream.shared.clone()) })
+        Ok(Self { by_id })
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Arc<Upstream>> {
