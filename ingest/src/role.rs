@@ -64,7 +64,7 @@ impl GatewayRole {
             }
             None => None,
         };
-        let bound = Gateway::bind(config, spool.clone(), metrics.clone()).await;
+        let bound = Gateway::bind(config, spool.clone(), metrics.clone());
         let bound = bound.context("start the gateway")?;
         let draining = CancellationToken::new();
         let admin = match gateway.admin_listen {
@@ -112,11 +112,14 @@ impl GatewayRole {
         let (stop_forward, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         let admin = admin.map(|admin| tokio::spawn(admin.run(stop_admin.clone())));
         let forwarding = forwarder.map(|f| forward_apart(f, stop_forward.clone())).transpose()?;
-        let drain = async {
-            shutdown.cancelled().await;
-            draining.cancel();
+        let mut serving = std::pin::pin!(gateway.run(shutdown.clone()));
+        let served = tokio::select! {
+            served = serving.as_mut() => served,
+            () = shutdown.cancelled() => {
+                draining.cancel();
+                serving.await
+            }
         };
-        tokio::join!(gateway.run(shutdown.clone()), drain);
         stop_forward.cancel();
         if let Some(ended) = forwarding {
             ended.await.context("the forwarder's thread ended early")?;
@@ -126,7 +129,8 @@ impl GatewayRole {
             admin.await.context("end the listener for health and metrics")?;
         }
         // The last handle syncs what is written, which blocks.
-        tokio::task::spawn_blocking(move || drop(spool)).await.context("close the spool")
+        tokio::task::spawn_blocking(move || drop(spool)).await.context("close the spool")?;
+        served.context("serve the gateway")
     }
 }
 

@@ -1,17 +1,15 @@
 //! From what was seen of a request, and what was answered, to its record. Pure: id and times are arguments.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::{Method, Version};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 use whopulls_schemas::UnixMicros;
 use whopulls_schemas::config::Trust;
 use whopulls_schemas::raw::{Child, ENTRIES_MAX, HttpVersion, Kind, Outcome, RawAccess, bounded};
 
-use super::client_address::client_address;
+use super::client_address::{Peer, client_address};
 use super::pattern::Variables;
 
 /// What an answer adds to what was seen.
@@ -80,7 +78,7 @@ pub(crate) struct Sent {
 /// The record of one answered request, not stamped yet. `Authorization`, cookies and unlisted query parameters never enter it.
 pub(crate) fn record(
     request: &Parts,
-    peer: IpAddr,
+    peer: &Peer,
     trust: &Trust,
     query_keys: &[String],
     moments: Moments,
@@ -101,6 +99,7 @@ pub(crate) fn record(
     record.duration_us = duration_us;
     record.client_ip = Some(client_ip);
     record.client_ip_source = client_ip_source;
+    record.tls = peer.tls;
     record.user_agent = text(header::USER_AGENT);
     record.referer = text(header::REFERER).map(|referer| without_query(&referer));
     record.accept = joined(headers, &header::ACCEPT);
@@ -179,6 +178,8 @@ fn range_start(range: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use http::Request;
 
     use super::*;
@@ -188,7 +189,8 @@ mod tests {
         let moments = Moments { id: Uuid::nil(), received: UnixMicros(5), duration_us: 7 };
         let sent = Sent { status: 302, bytes: 9 };
         let answered = Answered::new(Kind::File, Outcome::Redirected);
-        record(&request.into_parts().0, IpAddr::from([192, 0, 2, 1]), &Trust::Socket, &keys, moments, sent, answered)
+        let peer = Peer::plain(IpAddr::from([192, 0, 2, 1]));
+        record(&request.into_parts().0, &peer, &Trust::Socket, &keys, moments, sent, answered)
     }
 
     #[test]

@@ -9,15 +9,33 @@ use whopulls_schemas::raw::ClientIpSource;
 /// Entries looked at, from the right: more proxies than that are not in front of anybody.
 const ENTRIES_MAX: usize = 32;
 
+/// Who opened a connection, as far as it is known before any request is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// The socket's address, or the one that the PROXY protocol gave in its place.
+    pub(crate) address: IpAddr,
+    /// Which of the two it is.
+    pub(crate) source: ClientIpSource,
+    /// The connection is TLS.
+    pub(crate) tls: bool,
+}
+
+impl Peer {
+    /// A plain connection from `address`.
+    pub(crate) fn plain(address: IpAddr) -> Self {
+        Self { address, source: ClientIpSource::Socket, tls: false }
+    }
+}
+
 /// The client's address and how it was learned.
-pub(crate) fn client_address(trust: &Trust, peer: IpAddr, headers: &HeaderMap) -> (IpAddr, ClientIpSource) {
-    let peer = peer.to_canonical();
+pub(crate) fn client_address(trust: &Trust, peer: &Peer, headers: &HeaderMap) -> (IpAddr, ClientIpSource) {
+    let address = peer.address.to_canonical();
     let forwarded = match trust {
         Trust::Socket => None,
         Trust::Networks(networks) => {
             let trusted = |address: &IpAddr| networks.iter().any(|network| network.contains(address));
             let mut client = None;
-            if trusted(&peer) {
+            if trusted(&address) {
                 for entry in entries(headers) {
                     // What cannot be read was written by nobody whom we trust; the one who passed it on is the client.
                     let Some(address) = entry else { break };
@@ -34,7 +52,7 @@ pub(crate) fn client_address(trust: &Trust, peer: IpAddr, headers: &HeaderMap) -
             written.last().copied()
         }
     };
-    forwarded.map_or((peer, ClientIpSource::Socket), |address| (address, ClientIpSource::Forwarded))
+    forwarded.map_or((address, peer.source), |client| (client, ClientIpSource::Forwarded))
 }
 
 /// The entries of all `X-Forwarded-For` lines, from the right.
@@ -75,7 +93,7 @@ mod tests {
         for line in lines {
             headers.append("x-forwarded-for", HeaderValue::from_str(line).expect("a header value"));
         }
-        let (address, source) = client_address(trust, peer.parse().expect("an address"), &headers);
+        let (address, source) = client_address(trust, &Peer::plain(peer.parse().expect("an address")), &headers);
         assert_eq!((address.to_string().as_str(), source), expected);
     }
 
@@ -97,6 +115,17 @@ mod tests {
         check(&trust, "10.0.0.1", &["198.51.100.1, nonsense, 10.2.0.1"], ("10.2.0.1", forwarded));
         check(&trust, "10.0.0.1", &["unknown"], ("10.0.0.1", ClientIpSource::Socket));
         check(&trust, "10.0.0.1", &[], ("10.0.0.1", ClientIpSource::Socket));
+    }
+
+    #[test]
+    fn the_proxy_protocols_address_is_where_trust_begins() {
+        let said = Peer { source: ClientIpSource::ProxyProtocol, ..Peer::plain(IpAddr::from([10, 0, 0, 1])) };
+        let mut headers = HeaderMap::new();
+        let found = client_address(&Trust::Socket, &said, &headers);
+        assert_eq!(found, (said.address, ClientIpSource::ProxyProtocol));
+        headers.append("x-forwarded-for", HeaderValue::from_static("198.51.100.1"));
+        let (address, source) = client_address(&networks(&["10.0.0.0/8"]), &said, &headers);
+        assert_eq!((address.to_string().as_str(), source), ("198.51.100.1", ClientIpSource::Forwarded));
     }
 
     #[test]

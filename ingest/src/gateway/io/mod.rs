@@ -1,6 +1,10 @@
 //! The gateway's sockets: its listener, its upstreams, its records.
 
+mod connection;
 mod file;
+mod handle;
+mod listen;
+mod live;
 mod oci;
 mod recorder;
 mod respond;

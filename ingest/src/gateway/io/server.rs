@@ -1,45 +1,30 @@
-//! The listener and its connections.
+//! The gateway's threads: each has its own listener and event loop, and keeps the connections that it accepted.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode, header};
-use hyper::body::{Body as _, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use arc_swap::ArcSwap;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
-use whopulls_schemas::config::{Config, GatewayConfig};
-use whopulls_schemas::raw::{Kind, RawAccess, TEXT_BYTES_MAX};
+use whopulls_schemas::config::Config;
 
-use super::super::access::{Moments, Sent, host, record};
-use super::super::oci_path::OciPath;
-use super::super::routes::{RouteError, Routes};
+use super::super::client_address::Peer;
+use super::super::routes::RouteError;
+use super::connection::serve;
+use super::listen::listen;
+use super::live::Live;
 use super::recorder::Recorder;
-use super::respond::{Answer, Body, refused};
-use super::upstream::Upstreams;
-use super::{file, oci};
-use crate::io::clock;
-use crate::metrics::{Metrics, RequestLabels};
+use crate::metrics::Metrics;
 use crate::spool::Spool;
 
-/// A request head, with all its fields.
-const HEAD_BYTES_MAX: usize = 32 << 10;
-/// Streams of one HTTP/2 connection at once.
-const STREAMS_MAX: u32 = 128;
-/// A quiet HTTP/2 connection is asked whether it still lives.
-const PING_EVERY: Duration = Duration::from_secs(30);
 /// After a failed `accept`, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The gateway cannot start.
+/// The gateway cannot start, or not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// Rules that cannot be compiled, all of them.
@@ -54,11 +39,17 @@ pub enum GatewayError {
         /// The address.
         address: SocketAddr,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// No TLS roots, or the like.
     #[error("make the client for upstream registries")]
     Client(#[source] reqwest::Error),
+    /// The system gives no thread or no event loop.
+    #[error("start a thread of the gateway")]
+    Thread(#[source] io::Error),
+    /// A thread ended while it was wanted.
+    #[error("a thread of the gateway ended by a panic; its connections are lost")]
+    Ended,
 }
 
 fn lines(errors: &[RouteError]) -> String {
@@ -68,19 +59,19 @@ fn lines(errors: &[RouteError]) -> String {
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Gateway {
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     address: SocketAddr,
-    config: GatewayConfig,
-    state: Arc<State>,
+    worker: Worker,
 }
 
-#[derive(Debug)]
-struct State {
-    config: GatewayConfig,
-    routes: Routes,
-    upstreams: Upstreams,
-    recorder: Recorder,
-    metrics: Metrics,
+/// What the connections of one thread share.
+#[derive(Debug, Clone)]
+pub(super) struct Worker {
+    pub(super) live: Arc<ArcSwap<Live>>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) metrics: Metrics,
+    /// One for each connection that may be served at once, over all threads.
+    permits: Arc<Semaphore>,
 }
 
 impl Gateway {
@@ -88,18 +79,20 @@ impl Gateway {
     ///
     /// # Errors
     /// A route is wrong or the address is taken.
-    pub async fn bind(all: &Config, spool: Spool, metrics: Metrics) -> Result<Self, GatewayError> {
-        let config = all.gateway.as_ref().ok_or(GatewayError::NoListener)?;
-        let listen = config.listen.ok_or(GatewayError::NoListener)?;
-        let routes = Routes::compile(&all.routes, &all.upstreams).map_err(GatewayError::Routes)?;
-        let timeout = Duration::from_secs(config.upstream_timeout_s);
-        let upstreams = Upstreams::new(timeout, metrics.clone()).map_err(GatewayError::Client)?;
-        let failed = |source| GatewayError::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let recorder = Recorder::new(spool, metrics.clone());
-        let state = State { config: config.clone(), routes, upstreams, recorder, metrics };
-        Ok(Self { listener, address, config: config.clone(), state: Arc::new(state) })
+    pub fn bind(config: &Config, spool: Spool, metrics: Metrics) -> Result<Self, GatewayError> {
+        let gateway = config.gateway.as_ref().ok_or(GatewayError::NoListener)?;
+        let address = gateway.listen.ok_or(GatewayError::NoListener)?;
+        let live = Live::new(config, gateway, &metrics)?;
+        let failed = |source| GatewayError::Listen { address, source };
+        let listeners = listen(address, gateway.threads.unwrap_or_else(threads)).map_err(failed)?;
+        let address = listeners.first().map_or(Ok(address), TcpListener::local_addr).map_err(failed)?;
+        let worker = Worker {
+            live: Arc::new(ArcSwap::from_pointee(live)),
+            recorder: Arc::new(Recorder::new(spool, metrics.clone())),
+            metrics,
+            permits: Arc::new(Semaphore::new(gateway.connections_max)),
+        };
+        Ok(Self { listeners, address, worker })
     }
 
     /// The address, with the port that was chosen for port 0.
@@ -108,135 +101,99 @@ impl Gateway {
     }
 
     /// Answers until `shutdown`, then lets requests under way end within `gateway.drain_timeout_s`.
-    pub async fn run(self, shutdown: CancellationToken) {
-        let connections_max = self.config.connections_max;
-        let permits = Arc::new(Semaphore::new(connections_max));
-        loop {
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => break,
-                accepted = accept(&self.listener, &permits) => accepted,
-            };
-            match accepted {
-                Ok((stream, peer, permit)) => {
-                    let (state, shutdown) = (Arc::clone(&self.state), shutdown.clone());
-                    tokio::spawn(async move {
-                        state.metrics.connections.inc();
-                        serve(&state, stream, peer.ip(), shutdown).await;
-                        state.metrics.connections.dec();
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection was not accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+    ///
+    /// # Errors
+    /// A thread cannot be started, or one ended before `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), GatewayError> {
+        let Self { listeners, worker, .. } = self;
+        let drained = CancellationToken::new();
+        let _ends_the_threads = drained.clone().drop_guard();
+        let started = listeners.into_iter().map(|listener| {
+            start(Arc::new(worker.clone()), listener, shutdown.clone(), drained.clone()).map_err(GatewayError::Thread)
+        });
+        let ends: Vec<oneshot::Receiver<()>> = started.collect::<Result<_, _>>()?;
+        let mut ended = futures::future::try_join_all(ends);
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            ended = &mut ended => return ended.map(drop).map_err(|_panic| GatewayError::Ended),
         }
-        drop(self.listener);
-        let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
-        let drained = tokio::time::timeout(Duration::from_secs(self.config.drain_timeout_s), permits.acquire_many(all));
-        if drained.await.is_err() {
-            tracing::warn!(seconds = self.config.drain_timeout_s, "requests were still under way when the drain ended");
+        let config = Arc::clone(&worker.live.load()).config.clone();
+        let all = u32::try_from(config.connections_max).unwrap_or(u32::MAX);
+        let waited =
+            tokio::time::timeout(Duration::from_secs(config.drain_timeout_s), worker.permits.acquire_many(all));
+        if waited.await.is_err() {
+            tracing::warn!(seconds = config.drain_timeout_s, "requests were still under way when the drain ended");
+        }
+        drained.cancel();
+        ended.await.map(drop).map_err(|_panic| GatewayError::Ended)
+    }
+}
+
+/// One for each core that the process may use.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Starts a thread that accepts until `shutdown`, and then keeps its event loop until `drained`: an upstream connection that was made on it may
+/// serve a request of another thread.
+fn start(
+    worker: Arc<Worker>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    drained: CancellationToken,
+) -> io::Result<oneshot::Receiver<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (done, ended) = oneshot::channel();
+    let body = move || {
+        runtime.block_on(async move {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => accept_all(&worker, listener, shutdown).await,
+                Err(error) => tracing::error!(%error, "a thread of the gateway cannot listen"),
+            }
+            drained.cancelled().await;
+        });
+        // Not waiting for a name that is still being looked up. With the tasks goes their hold on the spool.
+        runtime.shutdown_background();
+        if done.send(()).is_err() {
+            tracing::debug!("nobody waited for the end of a gateway's thread");
+        }
+    };
+    thread::Builder::new().name("gateway".into()).spawn(body)?;
+    Ok(ended)
+}
+
+async fn accept_all(worker: &Arc<Worker>, listener: tokio::net::TcpListener, shutdown: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = accept(&listener, &worker.permits) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer, permit)) => {
+                let (worker, shutdown) = (Arc::clone(worker), shutdown.clone());
+                tokio::spawn(async move {
+                    let connections = worker.metrics.connections.clone();
+                    connections.inc();
+                    serve(worker, stream, Peer::plain(peer.ip()), shutdown).await;
+                    connections.dec();
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }
 
+/// The permit is taken after the connection: a thread without clients would else hold one that another thread's client waits for.
 async fn accept(
-    listener: &TcpListener,
+    listener: &tokio::net::TcpListener,
     permits: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(std::io::Error::other)?;
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
     Ok((stream, peer, permit))
-}
-
-/// One connection, HTTP/1.1 or HTTP/2 by its first bytes.
-async fn serve(state: &Arc<State>, stream: TcpStream, peer: IpAddr, shutdown: CancellationToken) {
-    let header_timeout = Duration::from_secs(state.config.header_timeout_s);
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-        .max_concurrent_streams(STREAMS_MAX)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_EVERY);
-    let begun = Arc::new(AtomicBool::new(false));
-    let service = service_fn({
-        let (state, begun) = (Arc::clone(state), Arc::clone(&begun));
-        move |request| {
-            begun.store(true, Ordering::Relaxed);
-            let state = Arc::clone(&state);
-            async move { Ok::<_, Infallible>(handle(&state, peer, request).await) }
-        }
-    });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    // The library times a head only once it knows the protocol; who never says which is cut off here.
-    let mut first_head = pin!(tokio::time::sleep(header_timeout));
-    let (mut first_head_due, mut draining) = (true, false);
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(error, "a connection ended");
-                }
-                return;
-            }
-            () = shutdown.cancelled(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = first_head.as_mut(), if first_head_due => {
-                first_head_due = false;
-                if !begun.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// Answers one request and keeps its record before the head is sent.
-async fn handle(state: &State, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
-    let received = clock::now();
-    let begun = clock::monotonic();
-    let (request, _body) = request.into_parts();
-    let answer = answer(state, &request).await;
-    let duration = begun.elapsed();
-    let moments =
-        Moments { id: Uuid::now_v7(), received, duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX) };
-    let sent = Sent { status: answer.response.status().as_u16(), bytes: length(&answer.response) };
-    let Answer { response, answered } = answer;
-    let GatewayConfig { trust, query_keys, .. } = &state.config;
-    let record: RawAccess = record(&request, peer, trust, query_keys, moments, sent, answered);
-    state.recorder.keep(&record, received).await;
-    let route = record.route.unwrap_or_else(|| "none".into());
-    let outcome = record.outcome.map_or("none", whopulls_schemas::raw::Outcome::as_str);
-    state.metrics.requests.get_or_create(&RequestLabels { route, outcome }).inc();
-    state.metrics.duration.observe(duration.as_secs_f64());
-    response
-}
-
-async fn answer(state: &State, request: &http::request::Parts) -> Answer {
-    if request.uri.path().len() > TEXT_BYTES_MAX {
-        return refused(StatusCode::URI_TOO_LONG, Kind::Other, "the path is too long\n");
-    }
-    match OciPath::parse(request.uri.path()) {
-        Some(path) if state.routes.has_registry(host(request)) => {
-            // Boxed: the future of a proxied answer is large, and a redirect need not carry it.
-            Box::pin(oci::answer(&state.routes, &state.upstreams, request, path)).await
-        }
-        _ => file::answer(&state.routes, request),
-    }
-}
-
-/// Of a body at hand its size, of a streamed one what its `Content-Length` says.
-fn length(response: &Response<Body>) -> u64 {
-    let said = response.headers().get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse().ok());
-    said.or(response.body().size_hint().exact()).unwrap_or(0)
 }
