@@ -8,6 +8,7 @@ mod access;
 mod client_address;
 mod destination;
 mod health;
+pub mod index;
 mod io;
 mod lru;
 mod oci_path;
