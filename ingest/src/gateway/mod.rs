@@ -12,11 +12,15 @@ pub mod index;
 mod io;
 mod lru;
 mod oci_path;
+mod outgoing;
+mod path_pattern;
 mod pattern;
 mod registry_error;
 mod retry;
 mod routes;
+mod rule;
 mod stored;
+mod telemetry;
 mod upstream_answer;
 
 use std::time::Duration;

@@ -1,0 +1,46 @@
+//! `kind = "helm"`, `"pypi"`, `"npm"`: a package index below a prefix.
+
+use url::Url;
+use whopulls_schemas::config::{IndexRoute, UpstreamConfig, UpstreamRef};
+
+use super::super::index::IndexKind;
+use super::super::pattern::PatternError;
+use super::KeyError;
+
+#[derive(Debug, Clone)]
+pub(crate) struct IndexRule {
+    pub(crate) kind: IndexKind,
+    /// Without a slash at its end.
+    pub(crate) prefix: String,
+    /// The upstream's id.
+    pub(crate) upstream: String,
+    /// Its address.
+    pub(crate) url: Url,
+    /// How long a document is answered without asking. Absent: as the cache says.
+    pub(crate) ttl_s: Option<u64>,
+}
+
+/// What is asked of an index.
+#[derive(Debug)]
+pub(crate) struct IndexTarget<'a> {
+    pub(crate) rule: &'a IndexRule,
+    /// The path behind the prefix, with its slash.
+    pub(crate) path: &'a str,
+}
+
+impl IndexRule {
+    pub(super) fn compile(rule: &IndexRoute, kind: IndexKind, upstreams: &[UpstreamConfig]) -> Result<Self, KeyError> {
+        let known = upstreams.iter().find(|upstream| match &rule.upstream {
+            UpstreamRef::Id(id) => upstream.id == *id,
+            UpstreamRef::Url(url) => upstream.url == *url,
+        });
+        let UpstreamConfig { id, url, .. } = known.ok_or(("upstream", PatternError::Upstream))?;
+        let (prefix, upstream) = (rule.prefix.clone(), id.clone());
+        Ok(Self { kind, prefix, upstream, url: url.clone(), ttl_s: rule.ttl_s })
+    }
+
+    pub(super) fn find<'a>(&'a self, path: &'a str) -> Option<IndexTarget<'a>> {
+        let path = path.strip_prefix(self.prefix.as_str())?;
+        (path.is_empty() || path.starts_with('/')).then_some(IndexTarget { rule: self, path })
+    }
+}
