@@ -15,6 +15,7 @@ mod oci_path;
 mod outgoing;
 mod path_pattern;
 mod pattern;
+mod public_base;
 mod registry_error;
 mod retry;
 mod routes;

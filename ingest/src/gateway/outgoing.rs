@@ -11,8 +11,11 @@ pub(crate) fn fixed_host(template: &str) -> Result<&str, PatternError> {
     let end = rest.find(['/', '?', '#', '{', '\\']).unwrap_or(rest.len());
     let (host, after) = rest.split_at_checked(end).ok_or(PatternError::Host)?;
     // Expressions that begin with the end of the host, or with nothing.
-    let ends = after.is_empty() || after.starts_with(['/', '?', '#']) || ["{/", "{?", "{#"].iter().any(|e| after.starts_with(e));
-    let good = Url::parse(&format!("https://{host}/")).is_ok_and(|url| url.username().is_empty() && url.password().is_none());
+    let ends = after.is_empty()
+        || after.starts_with(['/', '?', '#'])
+        || ["{/", "{?", "{#"].iter().any(|e| after.starts_with(e));
+    let good =
+        Url::parse(&format!("https://{host}/")).is_ok_and(|url| url.username().is_empty() && url.password().is_none());
     if ends && good && !host.contains('@') { Ok(host) } else { Err(PatternError::Host) }
 }
 

@@ -145,7 +145,9 @@ mod tests {
     fn an_object_has_its_bounds() {
         check_object(r#"{"event":"start","version":"1.2","ok":true,"n":[1,2.5,null]}"#, Ok(()));
         check_object("{}", Ok(()));
-        for (body, refusal) in [("", Refusal::Json), ("{", Refusal::Json), ("[]", Refusal::Object), ("1", Refusal::Object)] {
+        for (body, refusal) in
+            [("", Refusal::Json), ("{", Refusal::Json), ("[]", Refusal::Object), ("1", Refusal::Object)]
+        {
             check_object(body, Err(refusal));
         }
         let keys = |n: usize| format!("{{{}}}", (0..n).map(|i| format!("\"k{i}\":0")).collect::<Vec<_>>().join(","));
@@ -181,7 +183,10 @@ mod tests {
             is_json(&fields.collect())
         };
         assert!(said(&[(header::CONTENT_TYPE, "application/json; charset=utf-8")]));
-        assert!(said(&[(header::CONTENT_TYPE, "application/cloudevents+json"), (header::CONTENT_ENCODING, "identity")]));
+        assert!(said(&[
+            (header::CONTENT_TYPE, "application/cloudevents+json"),
+            (header::CONTENT_ENCODING, "identity")
+        ]));
         assert!(!said(&[(header::CONTENT_TYPE, "text/plain")]));
         assert!(!said(&[(header::CONTENT_TYPE, "application/json"), (header::CONTENT_ENCODING, "gzip")]));
         assert!(!said(&[]));

@@ -10,7 +10,7 @@ use std::ops::Range;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use url::Url;
 
-use super::{RewriteError, Rewritten, Splice, absolute, file_name, segment};
+use super::{RewriteError, Rewritten, Splice, absolute, beside, file_name, segment};
 
 /// An index is five deep, with what vendors add to a version perhaps ten.
 const DEPTH_MAX: usize = 64;
@@ -33,20 +33,14 @@ pub fn rewrite(document: &[u8], index_url: &Url) -> Result<Rewritten, RewriteErr
 }
 
 /// The key of a chart's file in [`Rewritten::link`].
-pub(crate) fn key(chart: &str, version: &str, file: &str) -> String {
+fn key(chart: &str, version: &str, file: &str) -> String {
     format!("{chart}/{version}/{file}")
 }
 
 /// Where a chart's file is; its signature is beside it.
 pub(crate) fn link(index: &Rewritten, chart: &str, version: &str, file: &str) -> Option<String> {
     let found = |file| index.link(&key(chart, version, file));
-    if let Some(url) = found(file) {
-        return Some(url.to_owned());
-    }
-    let mut url = Url::parse(found(file.strip_suffix(PROVENANCE)?)?).ok()?;
-    let path = format!("{}{PROVENANCE}", url.path());
-    url.set_path(&path);
-    Some(url.into())
+    found(file).map(String::from).or_else(|| beside(found(file.strip_suffix(PROVENANCE)?)?, PROVENANCE))
 }
 
 /// Where the walk is: the containers that are open.
@@ -103,11 +97,7 @@ impl<'a> Walk<'a> {
                 self.after_node(Some(text.into_owned()));
             }
             Event::Alias(_) => self.after_node(None),
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(..)
-            | Event::DocumentEnd => {}
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => {}
         }
         Ok(())
     }
@@ -258,7 +248,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_file_behind_http_stays() {
-        let document = "entries:\n  a:\n  - version: 1\n    urls: [\"oci://r.example.org/a:1\", \"https://h.example.org/\"]\n";
+        let document =
+            "entries:\n  a:\n  - version: 1\n    urls: [\"oci://r.example.org/a:1\", \"https://h.example.org/\"]\n";
         check(document, Ok(document));
         check("entries: {}\n", Ok("entries: {}\n"));
     }

@@ -7,9 +7,13 @@ pub mod helm;
 pub mod npm;
 pub mod pypi;
 
+mod accept;
+mod freshness;
 mod path;
 
-pub(crate) use path::{Asked, IndexKind, Rewriting, parse};
+pub(crate) use accept::{Variant, variant};
+pub(crate) use freshness::{Freshness, freshness, matches_tag};
+pub(crate) use path::{Asked, Document, IndexKind, Rewriting, parse};
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -160,6 +164,47 @@ fn absolute(link: &str, document: &Url) -> Option<Url> {
     url.set_fragment(None);
     let plain = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
     plain.then_some(url)
+}
+
+/// The URL of what lies beside a file, under the file's name and an ending.
+fn beside(url: &str, ending: &str) -> Option<String> {
+    let mut url = Url::parse(url).ok()?;
+    let path = format!("{}{ending}", url.path());
+    url.set_path(&path);
+    Some(url.into())
+}
+
+/// Rewrites a document that was read from `url`.
+///
+/// # Errors
+/// It is not what its kind of index has there.
+pub(crate) fn rewrite(
+    document: &Document,
+    body: &Bytes,
+    media_type: &str,
+    url: &Url,
+) -> Result<Rewritten, RewriteError> {
+    let package = document.package.as_deref().unwrap_or_default();
+    let is_json = media_type.to_ascii_lowercase().contains("json");
+    match document.rewriting {
+        Rewriting::Helm => helm::rewrite(body, url),
+        Rewriting::PypiProject if is_json => pypi::rewrite_json(body, url, package),
+        Rewriting::PypiProject => pypi::rewrite_html(body, url, package),
+        Rewriting::PypiList if !is_json => pypi::rewrite_list(body, url),
+        Rewriting::Npm => npm::rewrite(body, url, package),
+        Rewriting::PypiList | Rewriting::None => Ok(Rewritten::unchanged(body.clone())),
+    }
+}
+
+/// Where a file is, by the document that names it.
+pub(crate) fn link(document: &Document, rewritten: &Rewritten, version: Option<&str>, file: &str) -> Option<String> {
+    let package = document.package.as_deref()?;
+    match document.rewriting {
+        Rewriting::Helm => helm::link(rewritten, package, version?, file),
+        Rewriting::PypiProject => pypi::link(rewritten, file),
+        Rewriting::Npm => rewritten.link(version?).map(String::from),
+        Rewriting::PypiList | Rewriting::None => None,
+    }
 }
 
 /// The last segment of a URL's path.

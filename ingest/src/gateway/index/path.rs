@@ -24,10 +24,7 @@ pub(crate) enum Asked {
         file: String,
     },
     /// The client is sent to this path, relative to the one it asked for.
-    Moved {
-        to: String,
-        package: Option<String>,
-    },
+    Moved { to: String, package: Option<String> },
     /// npm's question whether somebody is there.
     Ping,
     /// Nothing that this index has.
@@ -120,7 +117,8 @@ fn npm(path: &str) -> Option<Asked> {
         return None;
     }
     let (name, rest) = npm_name(path)?;
-    let document = Document { path: format!("/{}", npm_upstream(&name)), package: Some(name), rewriting: Rewriting::Npm };
+    let document =
+        Document { path: format!("/{}", npm_upstream(&name)), package: Some(name), rewriting: Rewriting::Npm };
     if rest.is_empty() {
         return Some(Asked::Document(document));
     }
@@ -196,7 +194,9 @@ mod tests {
         check(IndexKind::Pypi, "/simple/Holy_.Grail", "moved holy-grail/");
         let file = r#"file p-1.0-py3-none-any.whl.metadata of ("p") ("1.0") in /simple/p/"#;
         check(IndexKind::Pypi, "/files/P/p-1.0-py3-none-any.whl.metadata", file);
-        for path in ["/", "/simple//", "/simple/../x/", "/simple/a%2fb/", "/simple/a/b", "/files/p", "/files/p/a/b", "/p/"] {
+        for path in
+            ["/", "/simple//", "/simple/../x/", "/simple/a%2fb/", "/simple/a/b", "/files/p", "/files/p/a/b", "/p/"]
+        {
             check(IndexKind::Pypi, path, "unknown");
         }
     }

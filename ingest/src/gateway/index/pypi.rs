@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{RewriteError, Rewritten, Splice, absolute, file_name, segment};
+use super::{RewriteError, Rewritten, Splice, absolute, beside, file_name, segment};
 
 /// From `<prefix>/simple/<project>/` up to `<prefix>/`.
 const UP: &str = "../..";
@@ -74,6 +74,12 @@ pub fn rewrite_list(document: &[u8], page_url: &Url) -> Result<Rewritten, Rewrit
         is_project(&last).then(|| format!("{}/", normalized(&last)))
     })?;
     Ok(Rewritten::unchanged(text.into()))
+}
+
+/// Where a project's file is, or what lies beside it.
+pub(crate) fn link(page: &Rewritten, file: &str) -> Option<String> {
+    let found = page.link(file).map(String::from);
+    found.or_else(|| BESIDE.iter().find_map(|ending| beside(page.link(file.strip_suffix(ending)?)?, ending)))
 }
 
 /// Gives each link of a page to `own`, with the address that it is relative to.

@@ -12,7 +12,7 @@ use super::super::oci_path::OciPath;
 use super::live::Live;
 use super::respond::{Answer, Body, refused};
 use super::server::Worker;
-use super::{file, oci};
+use super::{kinds, oci};
 use crate::io::clock;
 use crate::metrics::RequestLabels;
 
@@ -22,8 +22,8 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     let begun = clock::monotonic();
     // One and the same for the whole of the request, whatever is reloaded meanwhile.
     let live = worker.live.load_full();
-    let (request, _body) = request.into_parts();
-    let answer = answer(&live, &request).await;
+    let (request, body) = request.into_parts();
+    let answer = answer(&live, peer, &request, body).await;
     let duration = begun.elapsed();
     let moments =
         Moments { id: Uuid::now_v7(), received, duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX) };
@@ -39,7 +39,7 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     response
 }
 
-async fn answer(live: &Live, request: &http::request::Parts) -> Answer {
+async fn answer(live: &Live, peer: &Peer, request: &http::request::Parts, body: Incoming) -> Answer {
     if request.uri.path().len() > TEXT_BYTES_MAX {
         return refused(StatusCode::URI_TOO_LONG, Kind::Other, "the path is too long\n");
     }
@@ -48,7 +48,7 @@ async fn answer(live: &Live, request: &http::request::Parts) -> Answer {
             // Boxed: the future of a proxied answer is large, and a redirect need not carry it.
             Box::pin(oci::answer(&live.routes, &live.upstreams, request, path)).await
         }
-        _ => file::answer(&live.routes, request),
+        _ => kinds::answer(live, peer, request, body).await,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use whopulls_schemas::config::{Config, GatewayConfig};
 
 use super::super::routes::Routes;
+use super::index_cache::Indexes;
 use super::server::GatewayError;
 use super::store::Store;
 use super::upstream::Upstreams;
@@ -17,6 +18,7 @@ pub(super) struct Live {
     pub(super) config: GatewayConfig,
     pub(super) routes: Routes,
     pub(super) upstreams: Upstreams,
+    pub(super) indexes: Indexes,
     /// The one thing that a reload keeps.
     pub(super) store: Arc<Store>,
 }
@@ -30,6 +32,7 @@ impl Live {
     ) -> Result<Self, GatewayError> {
         let routes = Routes::compile(&all.routes, &all.upstreams).map_err(GatewayError::Routes)?;
         let upstreams = Upstreams::new(config, &all.upstreams, metrics)?;
-        Ok(Self { config: config.clone(), routes, upstreams, store })
+        let indexes = Indexes::new(&all.cache, Arc::clone(&store), metrics);
+        Ok(Self { config: config.clone(), routes, upstreams, indexes, store })
     }
 }

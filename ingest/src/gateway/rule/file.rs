@@ -3,7 +3,7 @@
 use iri_string::spec::UriSpec;
 use iri_string::template::UriTemplateString;
 use iri_string::template::simple_context::SimpleContext;
-use whopulls_schemas::config::{FilePattern, FileRoute};
+use whopulls_schemas::config::{FilePattern, FileRoute, UpstreamRef};
 use whopulls_schemas::raw::Kind;
 
 use super::super::outgoing::{fixed_host, push_query};
@@ -17,7 +17,8 @@ pub(crate) struct FileRule {
     to: UriTemplateString,
     package: Option<Template>,
     status: u16,
-    proxy: bool,
+    /// The id of the upstream that the file is fetched from when it passes through.
+    proxy: Option<String>,
 }
 
 /// Where a file is.
@@ -26,8 +27,8 @@ pub(crate) struct FileTarget<'a> {
     pub(crate) kind: Kind,
     pub(crate) status: u16,
     pub(crate) location: String,
-    /// The file passes through the gateway.
-    pub(crate) proxy: bool,
+    /// The id of the upstream that the file is fetched from when it passes through the gateway.
+    pub(crate) proxy: Option<&'a str>,
     pub(crate) package: Option<String>,
     pub(crate) version: Option<String>,
     pub(crate) variables: Variables<'a>,
@@ -48,7 +49,12 @@ impl FileRule {
         if let Some(unknown) = to.variables().find(|v| !names.contains(&v.as_str())) {
             return Err(("to", PatternError::Unknown(unknown.as_str().into())));
         }
-        Ok(Self { to, package, status: rule.status, proxy: rule.proxy, pattern })
+        let proxy = match &rule.proxy {
+            None => None,
+            Some(UpstreamRef::Id(id)) => Some(id.clone()),
+            Some(UpstreamRef::Url(_)) => return Err(("proxy", PatternError::Upstream)),
+        };
+        Ok(Self { to, package, status: rule.status, proxy, pattern })
     }
 
     pub(super) fn find<'a>(&'a self, path: &'a str, query: Option<&str>) -> Option<FileTarget<'a>> {
@@ -57,7 +63,7 @@ impl FileRule {
         let own = |name| value_of(&variables, name).map(String::from);
         let package = self.package.as_ref().map(|t| t.fill(&variables)).or_else(|| own("package"));
         let version = own("version");
-        let (status, proxy) = (self.status, self.proxy);
+        let (status, proxy) = (self.status, self.proxy.as_deref());
         Some(FileTarget { kind: Kind::File, status, location, proxy, package, version, variables })
     }
 

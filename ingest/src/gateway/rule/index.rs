@@ -1,6 +1,5 @@
 //! `kind = "helm"`, `"pypi"`, `"npm"`: a package index below a prefix.
 
-use url::Url;
 use whopulls_schemas::config::{IndexRoute, UpstreamConfig, UpstreamRef};
 
 use super::super::index::IndexKind;
@@ -14,8 +13,6 @@ pub(crate) struct IndexRule {
     pub(crate) prefix: String,
     /// The upstream's id.
     pub(crate) upstream: String,
-    /// Its address.
-    pub(crate) url: Url,
     /// How long a document is answered without asking. Absent: as the cache says.
     pub(crate) ttl_s: Option<u64>,
 }
@@ -34,9 +31,8 @@ impl IndexRule {
             UpstreamRef::Id(id) => upstream.id == *id,
             UpstreamRef::Url(url) => upstream.url == *url,
         });
-        let UpstreamConfig { id, url, .. } = known.ok_or(("upstream", PatternError::Upstream))?;
-        let (prefix, upstream) = (rule.prefix.clone(), id.clone());
-        Ok(Self { kind, prefix, upstream, url: url.clone(), ttl_s: rule.ttl_s })
+        let upstream = known.ok_or(("upstream", PatternError::Upstream))?.id.clone();
+        Ok(Self { kind, prefix: rule.prefix.clone(), upstream, ttl_s: rule.ttl_s })
     }
 
     pub(super) fn find<'a>(&'a self, path: &'a str) -> Option<IndexTarget<'a>> {

@@ -66,7 +66,7 @@ impl OtherRule {
             kind: Kind::Other,
             status: self.status,
             location,
-            proxy: false,
+            proxy: None,
             package: None,
             version: None,
             variables: Vec::new(),
@@ -91,7 +91,12 @@ mod tests {
         check(to, "/", None, Some("https://www.example.org/"));
         check(to, "//evil.example.net/x", None, Some("https://www.example.org//evil.example.net/x"));
         check(to, "/\\evil", None, Some("https://www.example.org/%5Cevil"));
-        check("https://www.example.org/?from={path}", "/a b/c", Some("x"), Some("https://www.example.org/?from=a%20b%2Fc&x"));
+        check(
+            "https://www.example.org/?from={path}",
+            "/a b/c",
+            Some("x"),
+            Some("https://www.example.org/?from=a%20b%2Fc&x"),
+        );
         check("https://www.example.org/moved", "/anything", None, Some("https://www.example.org/moved"));
         check(to, "/a%0d%0ab", None, Some("https://www.example.org/a%0d%0ab"));
     }
