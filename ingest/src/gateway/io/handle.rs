@@ -13,7 +13,7 @@ use super::super::request_shape;
 use super::live::Live;
 use super::respond::{Answer, Body, refused, whole};
 use super::server::Worker;
-use super::{file, oci};
+use super::{kinds, oci};
 use crate::io::clock;
 
 /// Answers one request and keeps its record before the head is sent.
@@ -26,8 +26,8 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     let begun = clock::monotonic();
     // One and the same for the whole of the request, whatever is reloaded meanwhile.
     let live = worker.live.load_full();
-    let (request, _body) = request.into_parts();
-    let answer = answer(&live, &request).await;
+    let (request, body) = request.into_parts();
+    let answer = answer(&live, peer, &request, body).await;
     let duration = begun.elapsed();
     let moments =
         Moments { id: Uuid::now_v7(), received, duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX) };
@@ -40,7 +40,7 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     response
 }
 
-async fn answer(live: &Live, request: &http::request::Parts) -> Answer {
+async fn answer(live: &Live, peer: &Peer, request: &http::request::Parts, body: Incoming) -> Answer {
     if let Some(text) = request_shape::fault(request) {
         let mut answer = refused(StatusCode::BAD_REQUEST, Kind::Other, text);
         if request.version < Version::HTTP_2 {
@@ -57,7 +57,7 @@ async fn answer(live: &Live, request: &http::request::Parts) -> Answer {
             // Boxed: the future of a proxied answer is large, and a redirect need not carry it.
             Box::pin(oci::answer(&live.routes, &live.upstreams, request, path)).await
         }
-        _ => file::answer(&live.routes, request),
+        _ => kinds::answer(live, peer, request, body).await,
     }
 }
 
