@@ -5,11 +5,11 @@ use std::sync::Arc;
 use whopulls_schemas::config::IpMode;
 use whopulls_schemas::raw::RawAccess;
 
-use crate::attribute::{RULES_VERSION, attribute};
+use crate::attribute::{Attribution, RULES_VERSION, attribute};
 use crate::client::{Client, recognize};
 use crate::endpoint::{EndpointKey, client_net, endpoint_id, ip_version};
 use crate::event::{Enriched, Event, Organization};
-use crate::geo::Database;
+use crate::geo::{Database, Located};
 
 /// Derives the columns that no record holds. Total: what is unknown is `None`.
 #[derive(Debug)]
@@ -40,22 +40,23 @@ impl Enricher {
     fn place(&self, raw: &RawAccess) -> Enriched {
         let snapshot = self.database.snapshot();
         let enriched_with = Some(format!("{} rules-{RULES_VERSION}", snapshot.version()));
-        let Some(address) = raw.client_ip else { return Enriched { enriched_with, ..Enriched::default() } };
+        let untracked = Event::is_untracked(raw);
+        let Some(address) = raw.client_ip else {
+            let claim = raw.claim.as_ref().filter(|_| !untracked);
+            let org = claim.and_then(|claim| organization(attribute(&Located::default()).with_claim(claim)));
+            return Enriched { org, enriched_with, ..Enriched::default() };
+        };
         let located = snapshot.lookup(address);
         let country = located.country.map(str::to_owned);
-        if Event::is_untracked(raw) {
+        if untracked {
             return Enriched { country, enriched_with, ..Enriched::default() };
         }
         let attribution = attribute(&located);
-        let evidence: Vec<String> = attribution.evidence.iter().map(ToString::to_string).collect();
-        let org = attribution.organization.map(|organization| Organization {
-            id: organization.id,
-            name: Some(organization.name),
-            domain: organization.domain,
-            kind: Some(organization.kind.as_str().to_owned()),
-            confidence: Some(organization.confidence),
-            evidence,
-        });
+        let attribution = match &raw.claim {
+            Some(claim) => attribution.with_claim(claim),
+            None => attribution,
+        };
+        let network_kind = Some(attribution.network_kind.as_str().to_owned());
         let keeps_network = self.ip_mode == IpMode::Net;
         Enriched {
             endpoint_id: Some(endpoint_id(&self.key, address)),
@@ -69,12 +70,25 @@ impl Enricher {
             timezone: located.timezone.map(str::to_owned),
             asn: located.asn,
             as_name: located.as_name.map(str::to_owned),
-            network_kind: Some(attribution.network_kind.as_str().to_owned()),
-            org,
+            network_kind,
+            org: organization(attribution),
             enriched_with,
             ..Enriched::default()
         }
     }
+}
+
+/// The columns of the organization.
+fn organization(attribution: Attribution) -> Option<Organization> {
+    let evidence = attribution.evidence.iter().map(ToString::to_string).collect();
+    attribution.organization.map(|organization| Organization {
+        id: organization.id,
+        name: Some(organization.name),
+        domain: organization.domain,
+        kind: Some(organization.kind.as_str().to_owned()),
+        confidence: Some(organization.confidence),
+        evidence,
+    })
 }
 
 /// What the user agent alone says; network and behaviour are not weighed yet.

@@ -1,5 +1,8 @@
 //! What the gateway and the forwarder count.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -7,6 +10,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use whopulls_schemas::raw::Outcome;
+
+use crate::gateway::connection_metrics::ConnectionMetrics;
 mod upstream;
 
 pub use upstream::{CacheLabels, CacheMetrics, UpstreamLabels, UpstreamMetrics, UpstreamResultLabels, UpstreamSeries};
@@ -20,6 +26,34 @@ pub struct RequestLabels {
     pub route: String,
     /// What was done.
     pub outcome: &'static str,
+}
+
+/// One thread's counters of requests, each looked up by its labels once and found by the rule's id from then on.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    family: Family<RequestLabels, Counter>,
+    /// By rule, then by outcome. As many rules as were ever configured; only one thread comes here, so the lock is always free.
+    known: Mutex<HashMap<String, Vec<(&'static str, Counter)>>>,
+}
+
+impl Counters {
+    pub(crate) fn new(family: Family<RequestLabels, Counter>) -> Self {
+        Self { family, known: Mutex::default() }
+    }
+
+    /// Counts one request.
+    pub(crate) fn count(&self, route: Option<&str>, outcome: Option<Outcome>) {
+        let (route, outcome) = (route.unwrap_or("none"), outcome.map_or("none", Outcome::as_str));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.get(route).and_then(|of_route| of_route.iter().find(|(word, _)| *word == outcome));
+        if let Some((_, counter)) = found {
+            counter.inc();
+            return;
+        }
+        let counter = self.family.get_or_create_owned(&RequestLabels { route: route.into(), outcome });
+        counter.inc();
+        known.entry(route.into()).or_default().push((outcome, counter));
+    }
 }
 
 /// Labels of `gateway_records_lost`.
@@ -38,6 +72,8 @@ pub struct Metrics {
     pub duration: Histogram,
     /// Open client connections.
     pub connections: Gauge,
+    /// Connections before and beside their requests.
+    pub connection: ConnectionMetrics,
     /// Records written to the spool.
     pub recorded: Counter,
     /// Answered requests whose record is not known to be in the spool.
@@ -71,6 +107,7 @@ impl Metrics {
             requests: Family::default(),
             duration: Histogram::new(buckets),
             connections: Gauge::default(),
+            connection: ConnectionMetrics::default(),
             recorded: Counter::default(),
             lost: Family::default(),
             tokens: Counter::default(),
@@ -99,6 +136,7 @@ impl Metrics {
         registry.register("requests", "Answered requests", self.requests.clone());
         registry.register("duration_seconds", "From request head to response head", self.duration.clone());
         registry.register("connections", "Open client connections", self.connections.clone());
+        self.connection.register(registry);
         registry.register("recorded", "Records written to the spool", self.recorded.clone());
         let lost = "Answered requests whose record is not known to be in the spool";
         registry.register("records_lost", lost, self.lost.clone());

@@ -4,14 +4,13 @@ mod origin;
 mod traffic;
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use url::Url;
 use whopulls_query::{Engine, OrganizationsQuery, organizations, organizations_table};
 use whopulls_schemas::config::Config;
 
@@ -95,9 +94,8 @@ fn configuration(data: &Path, registry: SocketAddr) -> Result<Config> {
         package = "acme-cli"
         "#
     );
-    let mut config = Config::parse("the demo's configuration", &text, &[])?;
-    config.data = Some(data.to_owned());
-    Ok(config)
+    let folder = ("WHOPULLS_DATA".to_owned(), data.display().to_string());
+    Ok(Config::parse("the demo's configuration", &text, &[folder])?)
 }
 
 async fn wait_until_visible(engine: &Engine, requests: usize) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Whose network an address belongs to, from evidence that can be checked, or nobody's.
 //!
-//! Two kinds of evidence are weighed here: the overlay of known networks, and words in the name that the registry has
-//! for a network. Networks that serve many (hosting, providers, mobile, VPN, Tor, private) never become an
+//! Three kinds of evidence are weighed here: what an organization says itself by a host name or user name that only it has, the
+//! overlay of known networks, and words in the name that the registry has for a network. Networks that serve many (hosting, providers, mobile, VPN, Tor, private) never become an
 //! organization, and a company is named only by the overlay.
 
 mod kind;
@@ -12,13 +12,16 @@ use std::fmt;
 
 pub use kind::NetworkKind;
 pub use name::clean;
+use whopulls_schemas::raw::{Claim, ClaimBy};
 pub use words::{NameRule, rule_for};
 
 use crate::geo::Located;
 
 /// Version of the rules, for the column `enriched_with`. Raise it when the same input would get another answer.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;
 
+/// The organization said itself who it is, in a way that the operator configured.
+pub const CONFIDENCE_CLAIM: f64 = 1.0;
 /// The overlay names a network: facts that were looked at one by one.
 pub const CONFIDENCE_OVERLAY: f64 = 0.95;
 /// One word in a registry name.
@@ -55,6 +58,8 @@ pub struct Organization {
 /// One reason for an attribution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Evidence {
+    /// The organization's own host name or user name.
+    Claim(ClaimBy),
     /// The address is private or reserved.
     Reserved,
     /// The overlay has the network.
@@ -71,10 +76,11 @@ pub enum Evidence {
     },
 }
 
-/// As the column `org_evidence` has it: `reserved`, `overlay:as15169`, `name:education:university`.
+/// As the column `org_evidence` has it: `claim:host`, `reserved`, `overlay:as15169`, `name:education:university`.
 impl fmt::Display for Evidence {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Claim(by) => write!(formatter, "claim:{}", by.as_str()),
             Self::Reserved => formatter.write_str("reserved"),
             Self::Overlay { asn } => write!(formatter, "overlay:as{asn}"),
             Self::Name { word, kind } => write!(formatter, "name:{}:{word}", kind.as_str()),
@@ -103,6 +109,27 @@ pub fn attribute(located: &Located<'_>) -> Attribution {
         return Attribution { network_kind: known.kind, organization, evidence: vec![Evidence::Overlay { asn }] };
     }
     located.as_name.map_or_else(unknown, |name| by_name(asn, name))
+}
+
+impl Attribution {
+    /// Puts what the organization says itself over what its network says: it holds from any network, a cloud's too. The network's
+    /// own kind stays; what it said of the organization stays as evidence where it is the same one.
+    #[must_use]
+    pub fn with_claim(self, claim: &Claim) -> Self {
+        let same = self.organization.filter(|organization| organization.id == claim.organization);
+        let mut evidence = vec![Evidence::Claim(claim.by)];
+        if same.is_some() {
+            evidence.extend(self.evidence);
+        }
+        let organization = Organization {
+            id: claim.organization.clone(),
+            name: claim.name.clone(),
+            domain: claim.organization.contains('.').then(|| claim.organization.clone()),
+            kind: same.map_or(NetworkKind::Unknown, |organization| organization.kind),
+            confidence: CONFIDENCE_CLAIM,
+        };
+        Self { network_kind: self.network_kind, organization: Some(organization), evidence }
+    }
 }
 
 fn unknown() -> Attribution {
@@ -182,6 +209,26 @@ mod tests {
             let located = Located { asn: Some(1), known: Some(known), ..Located::default() };
             assert_eq!(attribute(&located).organization.is_some(), kind.is_organization(), "{}", kind.as_str());
         }
+    }
+
+    #[test]
+    fn what_an_organization_says_itself_holds_from_any_network_and_keeps_the_evidence_that_agrees() {
+        let claim = Claim { organization: "acme.example".to_owned(), name: "Acme".to_owned(), by: ClaimBy::Host };
+        let from = |kind, domain| {
+            let known = Known { kind, organization: "Somebody", domain: Some(domain) };
+            let located = Located { asn: Some(1), known: Some(known), ..Located::default() };
+            attribute(&located).with_claim(&claim)
+        };
+        let cloud = from(NetworkKind::Hosting, "cloud.example");
+        let organization = cloud.organization.expect("it said who it is");
+        assert_eq!((organization.id.as_str(), organization.kind), ("acme.example", NetworkKind::Unknown));
+        assert!((organization.confidence - CONFIDENCE_CLAIM).abs() < f64::EPSILON);
+        assert_eq!((cloud.network_kind, cloud.evidence), (NetworkKind::Hosting, vec![Evidence::Claim(ClaimBy::Host)]));
+        let own = from(NetworkKind::Business, "acme.example");
+        assert_eq!(own.evidence, [Evidence::Claim(ClaimBy::Host), Evidence::Overlay { asn: 1 }]);
+        assert_eq!(own.organization.map(|found| found.kind), Some(NetworkKind::Business));
+        let other = from(NetworkKind::Business, "other.example");
+        assert_eq!(other.organization.map(|found| found.id), Some("acme.example".to_owned()));
     }
 
     #[test]

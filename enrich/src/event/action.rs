@@ -59,9 +59,10 @@ pub fn action(raw: &RawAccess) -> Action {
         Kind::Pixel if raw.method == "GET" => Action::View,
         Kind::Pixel => Action::Metadata,
         Kind::Telemetry => Action::Event,
-        Kind::Helm if raw.path.ends_with("/index.yaml") => Action::Metadata,
+        Kind::Helm if raw.path.ends_with("/index.yaml") || raw.path.ends_with(".prov") => Action::Metadata,
+        Kind::Pypi if raw.path.ends_with(".metadata") => Action::Metadata,
         Kind::Pypi if raw.path.split('/').any(|segment| segment == "simple") => Action::Metadata,
-        Kind::Npm if !raw.path.contains("/-/") => Action::Metadata,
+        Kind::Npm if !raw.path.contains("/-/") || !raw.path.ends_with(".tgz") => Action::Metadata,
         Kind::File | Kind::Other | Kind::Helm | Kind::Pypi | Kind::Npm => file(raw),
     }
 }
@@ -72,8 +73,8 @@ fn oci(raw: &RawAccess) -> Action {
     match (before, raw.method.as_str()) {
         ("manifests", _) if is_attachment(last) => Action::Metadata,
         ("manifests", "HEAD") => Action::VersionCheck,
-        // A manifest that is sent elsewhere is counted where it is answered.
-        ("manifests", "GET") if raw.status < 300 => Action::Pull,
+        // Also one that is sent elsewhere, by a rule that asks for that: nobody else sees it.
+        ("manifests", "GET") => Action::Pull,
         ("blobs", "GET") if is_later_part(raw) => Action::BlobPart,
         ("blobs", "GET") => Action::Blob,
         _ => Action::Metadata,
@@ -143,6 +144,9 @@ mod tests {
         check(Kind::Helm, "GET", "/charts/index.yaml", 200, Action::Metadata);
         check(Kind::Pypi, "GET", "/simple/acme/", 200, Action::Metadata);
         check(Kind::Npm, "GET", "/acme", 200, Action::Metadata);
+        check(Kind::Helm, "GET", "/charts/app/1.0/app-1.0.tgz.prov", 302, Action::Metadata);
+        check(Kind::Pypi, "GET", "/pypi/files/acme/acme-1.0-py3-none-any.whl.metadata", 302, Action::Metadata);
+        check(Kind::Npm, "GET", "/npm/-/package/acme/dist-tags", 200, Action::Metadata);
     }
 
     #[test]

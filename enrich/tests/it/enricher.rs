@@ -10,7 +10,7 @@ use whopulls_enrich::event::Enriched;
 use whopulls_enrich::geo::Database;
 use whopulls_schemas::UnixMicros;
 use whopulls_schemas::config::IpMode;
-use whopulls_schemas::raw::{Kind, RawAccess};
+use whopulls_schemas::raw::{Claim, ClaimBy, Kind, RawAccess};
 
 static DATABASE: LazyLock<Arc<Database>> =
     LazyLock::new(|| Arc::new(Database::open(&[]).expect("the embedded database")));
@@ -56,4 +56,20 @@ fn a_lake_without_networks_still_tells_endpoints_apart() {
 fn a_record_without_address_is_enriched_without_one() {
     let unknown = enriched(IpMode::Net, |raw| raw.client_ip = None);
     assert_eq!((unknown.endpoint_id, unknown.ip_version, unknown.network_kind), (None, None, None));
+}
+
+#[test]
+fn an_organization_that_says_who_it_is_is_believed_from_a_cloud_unless_it_asked_not_to_be_tracked() {
+    let claim = || Some(Claim { organization: "acme.example".into(), name: "Acme".into(), by: ClaimBy::User });
+    let said = enriched(IpMode::Net, |raw| raw.claim = claim());
+    let org = said.org.expect("it said so");
+    assert_eq!(
+        (org.id.as_str(), org.confidence, org.evidence),
+        ("acme.example", Some(1.0), vec!["claim:user".to_owned()])
+    );
+    assert_eq!(said.asn, Some(15169), "the network is kept beside it");
+    let without_address = enriched(IpMode::Net, |raw| (raw.client_ip, raw.claim) = (None, claim()));
+    assert_eq!(without_address.org.map(|org| org.id).as_deref(), Some("acme.example"));
+    let untracked = enriched(IpMode::Net, |raw| (raw.dnt, raw.claim) = (true, claim()));
+    assert_eq!(untracked.org, None);
 }

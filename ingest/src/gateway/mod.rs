@@ -6,7 +6,9 @@
 
 mod access;
 mod cache_policy;
+mod certificates;
 mod client_address;
+pub mod connection_metrics;
 mod destination;
 mod digest;
 mod health;
@@ -20,8 +22,11 @@ mod outgoing;
 mod own_token;
 mod path_pattern;
 mod pattern;
+mod proxy_header;
 mod realm;
 mod registry_error;
+mod renewal;
+mod request_shape;
 mod retry;
 mod routes;
 mod rule;
@@ -32,8 +37,10 @@ mod upstream_answer;
 
 use std::time::Duration;
 
-pub use io::{Gateway, GatewayError};
+pub use certificates::CertificateFault;
+pub use io::{AcmeError, CertificateError, CertificateErrors, CertificateReloader, Gateway, GatewayError, TlsError};
 pub use pattern::PatternError;
+pub use proxy_header::{PROXY_HEADER_BYTES_MAX, ProxyHeader, ProxyHeaderFault};
 pub use routes::{RouteError, RouteErrors, check_routes};
 
 pub(crate) use pattern::{Pattern, value_of};

@@ -1,8 +1,10 @@
 //! The gateway's sockets: its listener, its upstreams, its records.
 
+mod activity;
 mod ask;
 mod connection;
 mod document;
+mod doors;
 mod file;
 mod flight;
 mod guard;
@@ -28,9 +30,11 @@ mod server;
 mod store;
 mod store_files;
 mod telemetry;
+mod tls;
 mod token;
 mod upstream;
 mod upstream_error;
 mod ways;
 
 pub use server::{Gateway, GatewayError};
+pub use tls::{AcmeError, CertificateError, CertificateErrors, CertificateReloader, TlsError};
