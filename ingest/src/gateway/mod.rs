@@ -6,9 +6,11 @@
 
 mod access;
 mod client_address;
+mod expansion;
 mod io;
 mod oci_path;
 mod pattern;
+mod plain;
 mod registry_error;
 mod routes;
 mod upstream_answer;

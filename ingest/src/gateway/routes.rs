@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use iri_string::spec::UriSpec;
-use iri_string::template::UriTemplateString;
-use iri_string::template::simple_context::SimpleContext;
 use whopulls_schemas::config::{
     Config, FilePattern, FileRoute, OciRoute, RouteConfig, RouteRule, UpstreamConfig, UpstreamRef,
 };
 
+use super::expansion::Expansion;
 use super::pattern::{Pattern, PatternError, Template, Variables, value_of};
 
 /// A rule that cannot be compiled.
@@ -73,7 +71,7 @@ pub(crate) struct OciRule {
 
 #[derive(Debug)]
 pub(crate) struct FileRule {
-    to: UriTemplateString,
+    to: Expansion,
     package: Option<Template>,
     pub(crate) status: u16,
 }
@@ -170,11 +168,7 @@ impl<R> Route<R> {
 
 impl FileRule {
     fn location(&self, variables: &Variables<'_>, query: Option<&str>) -> Option<String> {
-        let mut context = SimpleContext::new();
-        for (name, value) in variables {
-            context.insert(*name, value.as_ref());
-        }
-        let mut location = self.to.expand::<UriSpec, _>(&context).ok()?.to_string();
+        let mut location = self.to.fill(variables)?;
         if let Some(query) = query.filter(|q| !q.is_empty()) {
             location.push(if location.contains('?') { '&' } else { '?' });
             location.push_str(query);
@@ -210,10 +204,8 @@ fn compile_file(rule: &FileRoute) -> Result<(Pattern, FileRule), KeyError> {
     }
     let pattern = Pattern::compile(path).map_err(|e| ("match", e))?;
     let package = compile_template(rule.package.as_deref(), &pattern).map_err(|e| ("package", e))?;
-    let to = UriTemplateString::try_from(rule.to.as_str()).map_err(|e| ("to", PatternError::Uri(e.to_string())))?;
-    if let Some(unknown) = to.variables().find(|v| !pattern.names().any(|known| known == v.as_str())) {
-        return Err(("to", PatternError::Unknown(unknown.as_str().into())));
-    }
+    let names: Vec<&str> = pattern.names().collect();
+    let to = Expansion::compile(&rule.to, names.iter().copied()).map_err(|e| ("to", e))?;
     Ok((pattern, FileRule { to, package, status: rule.status }))
 }
 

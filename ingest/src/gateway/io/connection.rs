@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::client_address::Peer;
 use super::handle::handle;
+use super::plain::{After, serve_plain};
+use super::prefixed::Prefixed;
 use super::server::Worker;
 
 /// A request head, with all its fields.
@@ -24,7 +26,19 @@ const STREAMS_MAX: u32 = 128;
 const PING_EVERY: Duration = Duration::from_secs(30);
 
 /// Serves HTTP/1.1 or HTTP/2, by the first bytes, until the client ends it or `shutdown` lets the requests under way end.
-pub(super) async fn serve<I>(worker: Arc<Worker>, io: I, peer: Peer, shutdown: CancellationToken)
+pub(super) async fn serve<I>(worker: Arc<Worker>, mut io: I, peer: Peer, shutdown: CancellationToken)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match serve_plain(&worker, &mut io, &peer, &shutdown).await {
+        After::Ended => {}
+        // Boxed: the library's state is large, and a connection with plain requests need not carry it.
+        After::Other(read) => Box::pin(serve_any(worker, Prefixed::new(read, io), peer, shutdown)).await,
+    }
+}
+
+/// Serves with the HTTP library.
+async fn serve_any<I>(worker: Arc<Worker>, io: I, peer: Peer, shutdown: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -2,13 +2,14 @@
 
 use http::{Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
-use uuid::Uuid;
-use whopulls_schemas::config::GatewayConfig;
+use whopulls_schemas::config::{GatewayConfig, Trust};
 use whopulls_schemas::raw::{Kind, TEXT_BYTES_MAX};
 
 use super::super::access::{Moments, Sent, host, record};
 use super::super::client_address::Peer;
 use super::super::oci_path::OciPath;
+use super::super::plain::PlainRequest;
+use super::super::routes::FileTarget;
 use super::live::Live;
 use super::respond::{Answer, Body, refused};
 use super::server::Worker;
@@ -24,8 +25,11 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     let (request, _body) = request.into_parts();
     let answer = answer(&live, &request).await;
     let duration = begun.elapsed();
-    let moments =
-        Moments { id: Uuid::now_v7(), received, duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX) };
+    let moments = Moments {
+        id: worker.ids.at(received),
+        received,
+        duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+    };
     let sent = Sent { status: answer.response.status().as_u16(), bytes: length(&answer.response) };
     let Answer { response, answered } = answer;
     let GatewayConfig { trust, query_keys, .. } = &live.config;
@@ -46,6 +50,15 @@ async fn answer(live: &Live, request: &http::request::Parts) -> Answer {
         }
         _ => file::answer(&live.routes, request),
     }
+}
+
+/// Where a plain request is sent. It must agree with [`answer`]: `None` leaves the request to that, with all that it decides.
+pub(super) fn plain_redirect<'a>(live: &'a Live, request: &PlainRequest<'a>) -> Option<FileTarget<'a>> {
+    let is_forwarded = request.is_forwarded && live.config.trust != Trust::Socket;
+    if is_forwarded || request.path.len() > TEXT_BYTES_MAX || OciPath::parse(request.path).is_some() {
+        return None;
+    }
+    live.routes.file(request.host(), request.path, None)
 }
 
 /// Of a body at hand its size, of a streamed one what its `Content-Length` says.

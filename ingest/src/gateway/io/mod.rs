@@ -6,9 +6,12 @@ mod handle;
 mod listen;
 mod live;
 mod oci;
+mod plain;
+mod prefixed;
 mod recorder;
 mod respond;
 mod server;
+mod stamps;
 mod token;
 mod upstream;
 

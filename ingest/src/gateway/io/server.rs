@@ -19,6 +19,7 @@ use super::connection::serve;
 use super::listen::listen;
 use super::live::Live;
 use super::recorder::{Complaints, Recorder};
+use super::stamps::{Date, Ids};
 use crate::metrics::{Counters, Metrics};
 use crate::spool::Spool;
 
@@ -81,6 +82,8 @@ struct Common {
 pub(super) struct Worker {
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) recorder: Recorder,
+    pub(super) ids: Ids,
+    pub(super) date: Date,
     metrics: Metrics,
     counters: Counters,
     permits: Arc<Semaphore>,
@@ -90,7 +93,8 @@ impl Worker {
     fn new(common: Common) -> Self {
         let Common { live, spool, metrics, complaints, permits } = common;
         let counters = Counters::new(metrics.requests.clone());
-        Self { live, recorder: Recorder::new(spool, metrics.clone(), complaints), metrics, counters, permits }
+        let recorder = Recorder::new(spool, metrics.clone(), complaints);
+        Self { live, recorder, ids: Ids::default(), date: Date::default(), metrics, counters, permits }
     }
 
     /// Counts an answered request.
