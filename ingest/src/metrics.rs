@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 
 use whopulls_schemas::raw::Outcome;
 
+use crate::gateway::connection_metrics::ConnectionMetrics;
 use crate::spool::{Lag, SpoolStats};
 
 /// Labels of `gateway_requests`.
@@ -67,6 +68,8 @@ pub struct Metrics {
     pub duration: Histogram,
     /// Open client connections.
     pub connections: Gauge,
+    /// Connections before and beside their requests.
+    pub connection: ConnectionMetrics,
     /// Records written to the spool.
     pub recorded: Counter,
     /// Answered requests whose record is not known to be in the spool.
@@ -96,6 +99,7 @@ impl Metrics {
             requests: Family::default(),
             duration: Histogram::new(buckets),
             connections: Gauge::default(),
+            connection: ConnectionMetrics::default(),
             recorded: Counter::default(),
             lost: Family::default(),
             tokens: Counter::default(),
@@ -120,6 +124,7 @@ impl Metrics {
         registry.register("requests", "Answered requests", self.requests.clone());
         registry.register("duration_seconds", "From request head to response head", self.duration.clone());
         registry.register("connections", "Open client connections", self.connections.clone());
+        self.connection.register(registry);
         registry.register("recorded", "Records written to the spool", self.recorded.clone());
         let lost = "Answered requests whose record is not known to be in the spool";
         registry.register("records_lost", lost, self.lost.clone());

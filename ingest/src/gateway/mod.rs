@@ -5,20 +5,27 @@
 //! spool that fails costs nothing, one that hangs at most [`RECORD_WAIT`] and then [`RECORD_WAIT_BEHIND`], and never a download.
 
 mod access;
+mod certificates;
 mod client_address;
+pub mod connection_metrics;
 mod expansion;
 mod io;
 mod oci_path;
 mod pattern;
 mod plain;
+mod proxy_header;
 mod registry_error;
+mod renewal;
+mod request_shape;
 mod routes;
 mod upstream_answer;
 
 use std::time::Duration;
 
-pub use io::{Gateway, GatewayError};
+pub use certificates::CertificateFault;
+pub use io::{AcmeError, CertificateError, CertificateErrors, CertificateReloader, Gateway, GatewayError, TlsError};
 pub use pattern::PatternError;
+pub use proxy_header::{PROXY_HEADER_BYTES_MAX, ProxyHeader, ProxyHeaderFault};
 pub use routes::{RouteError, RouteErrors, check_routes};
 
 pub(crate) use pattern::{Pattern, value_of};

@@ -8,6 +8,7 @@ use whopulls_schemas::raw::{HttpVersion, Kind, Outcome, RawAccessView, bounded_s
 
 use super::access::{Moments, host_of, range_start, without_query};
 use super::client_address::Peer;
+use super::request_shape::is_host;
 use super::routes::FileTarget;
 
 /// A request with more fields is not plain.
@@ -64,7 +65,9 @@ fn plain<'a>(request: &httparse::Request<'_, 'a>) -> Option<PlainRequest<'a>> {
     for field in request.headers.iter() {
         plain.note(field.name, field.value)?;
     }
-    is_http11.then_some(plain)
+    // Without a host, or with one that is none, a request is refused: by the library's side, as everything.
+    let is_hosted = plain.host.is_some_and(|host| is_host(host.as_bytes()));
+    (is_http11 && is_hosted).then_some(plain)
 }
 
 impl<'a> PlainRequest<'a> {

@@ -1,6 +1,6 @@
 //! One request: its answer, the record of it, and only then the response.
 
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body as _, Incoming};
 use whopulls_schemas::config::{GatewayConfig, Trust};
 use whopulls_schemas::raw::{Kind, TEXT_BYTES_MAX};
@@ -9,15 +9,20 @@ use super::super::access::{Moments, Sent, host, record};
 use super::super::client_address::Peer;
 use super::super::oci_path::OciPath;
 use super::super::plain::PlainRequest;
+use super::super::request_shape;
 use super::super::routes::FileTarget;
 use super::live::Live;
-use super::respond::{Answer, Body, refused};
+use super::respond::{Answer, Body, refused, whole};
 use super::server::Worker;
 use super::{file, oci};
 use crate::io::clock;
 
 /// Answers one request and keeps its record before the head is sent.
 pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+    if let Some(proof) = worker.challenges.as_ref().and_then(|challenges| challenges.answer(request.uri().path())) {
+        // An ACME authority's question is nobody's download: it is neither routed nor recorded.
+        return whole(StatusCode::OK, "application/octet-stream", proof);
+    }
     let received = clock::now();
     let begun = clock::monotonic();
     // One and the same for the whole of the request, whatever is reloaded meanwhile.
@@ -40,6 +45,14 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
 }
 
 async fn answer(live: &Live, request: &http::request::Parts) -> Answer {
+    if let Some(text) = request_shape::fault(request) {
+        let mut answer = refused(StatusCode::BAD_REQUEST, Kind::Other, text);
+        if request.version < Version::HTTP_2 {
+            // What follows on the connection may be a request, or a part of this one.
+            answer.response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        return answer;
+    }
     if request.uri.path().len() > TEXT_BYTES_MAX {
         return refused(StatusCode::URI_TOO_LONG, Kind::Other, "the path is too long\n");
     }

@@ -1,6 +1,8 @@
 //! The gateway's sockets: its listener, its upstreams, its records.
 
+mod activity;
 mod connection;
+mod doors;
 mod file;
 mod handle;
 mod listen;
@@ -12,7 +14,9 @@ mod recorder;
 mod respond;
 mod server;
 mod stamps;
+mod tls;
 mod token;
 mod upstream;
 
 pub use server::{Gateway, GatewayError};
+pub use tls::{AcmeError, CertificateError, CertificateErrors, CertificateReloader, TlsError};

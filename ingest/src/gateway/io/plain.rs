@@ -24,6 +24,9 @@ const BUFFER_BYTES: usize = 2 << 10;
 /// A longer head is not plain.
 const BUFFER_BYTES_MAX: usize = 16 << 10;
 
+/// How long a client's side may take to let us say goodbye.
+const GOODBYE_WAIT: Duration = Duration::from_secs(1);
+
 /// How it went on after the plain requests.
 #[derive(Debug)]
 pub(super) enum After {
@@ -48,13 +51,16 @@ pub(super) async fn serve_plain<I>(worker: &Worker, io: &mut I, peer: &Peer, shu
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let timeout = Duration::from_secs(worker.live.load().config.header_timeout_s);
+    let (timeout, stall_timeout) = {
+        let live = worker.live.load();
+        (Duration::from_secs(live.config.header_timeout_s), Duration::from_secs(live.config.stall_timeout_s))
+    };
     let mut timer = pin!(tokio::time::sleep(timeout));
     let mut stopping = pin!(shutdown.cancelled());
     let mut buffer = vec![0; BUFFER_BYTES];
     let (mut begin, mut end) = (0, 0);
     let mut response = Vec::new();
-    let mut answered_since_timer = false;
+    let (mut answered, mut answered_since_timer) = (false, false);
     loop {
         let unread = buffer.get(begin..end).unwrap_or_default();
         match if unread.is_empty() { Head::Partial } else { read(unread) } {
@@ -63,11 +69,14 @@ where
                     return After::Other(unread.to_vec());
                 };
                 kept.await;
-                if let Err(error) = io.write_all(&response).await {
+                if let Err(error) = send(io, &response, stall_timeout).await {
+                    if error.kind() == io::ErrorKind::TimedOut {
+                        worker.metrics.connection.end("stalled");
+                    }
                     tracing::debug!(%error, "a connection ended");
                     return After::Ended;
                 }
-                answered_since_timer = true;
+                (answered, answered_since_timer) = (true, true);
                 begin += length;
                 continue;
             }
@@ -91,14 +100,41 @@ where
                 timer.as_mut().reset(Instant::now() + timeout);
                 answered_since_timer = false;
             }
-            Came::Timeout => return After::Ended,
-            Came::Shutdown if end == 0 => return After::Ended,
+            Came::Timeout => {
+                if !answered {
+                    worker.metrics.connection.end("first_request_timeout");
+                }
+                return ended(io).await;
+            }
+            Came::Shutdown if end == 0 => return ended(io).await,
             Came::Shutdown => {
                 buffer.truncate(end);
                 return After::Other(buffer);
             }
         }
     }
+}
+
+/// Ends the connection in order: TLS has a word for it.
+async fn ended<I: AsyncWrite + Unpin>(io: &mut I) -> After {
+    if let Ok(Err(error)) = tokio::time::timeout(GOODBYE_WAIT, io.shutdown()).await {
+        tracing::debug!(%error, "a connection ended");
+    }
+    After::Ended
+}
+
+/// Sends an answer; who does not take it within `stall_timeout` is not waited for. A client that takes it at once, as nearly all do, costs
+/// no timer.
+async fn send<I: AsyncWrite + Unpin>(io: &mut I, response: &[u8], stall_timeout: Duration) -> io::Result<()> {
+    let mut sending = pin!(async {
+        io.write_all(response).await?;
+        // TLS may hold back what the socket did not take.
+        io.flush().await
+    });
+    if let Poll::Ready(sent) = poll_fn(|context| Poll::Ready(sending.as_mut().poll(context))).await {
+        return sent;
+    }
+    tokio::time::timeout(stall_timeout, sending).await.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn poll_more<I: AsyncRead + Unpin>(
@@ -125,6 +161,9 @@ fn poll_more<I: AsyncRead + Unpin>(
 fn respond(worker: &Worker, peer: &Peer, request: &PlainRequest<'_>, response: &mut Vec<u8>) -> Option<Kept> {
     let begun = clock::monotonic();
     let live = worker.live.load();
+    if worker.challenges.as_ref().is_some_and(|challenges| challenges.answer(request.path).is_some()) {
+        return None;
+    }
     let target = plain_redirect(&live, request)?;
     let reason = StatusCode::from_u16(target.status).ok()?.canonical_reason()?;
     if !target.location.bytes().all(|b| b.is_ascii_graphic()) {

@@ -1,7 +1,7 @@
 //! The gateway's threads: each has its own listener and event loop, and keeps the connections that it accepted.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use whopulls_schemas::config::Config;
 use whopulls_schemas::raw::Outcome;
 
-use super::super::client_address::Peer;
 use super::super::routes::RouteError;
 use super::connection::serve;
-use super::listen::listen;
+use super::doors::{Door, open_doors};
 use super::live::Live;
 use super::recorder::{Complaints, Recorder};
 use super::stamps::{Date, Ids};
+use super::tls::{Accepted, Acceptor, CertificateReloader, Challenges, Tls, TlsError};
 use crate::metrics::{Counters, Metrics};
 use crate::spool::Spool;
 
@@ -33,7 +33,7 @@ pub enum GatewayError {
     #[error("{} of the routes cannot be used:{}", .0.len(), lines(.0))]
     Routes(Vec<RouteError>),
     /// The configuration names no address.
-    #[error("there is no `gateway.listen` in the configuration")]
+    #[error("there is neither `gateway.listen` nor `gateway.tls_listen` in the configuration")]
     NoListener,
     /// The address cannot be listened on.
     #[error("listen on {address}")]
@@ -43,6 +43,9 @@ pub enum GatewayError {
         /// Why.
         source: io::Error,
     },
+    /// No certificate that can be used, or the like.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No TLS roots, or the like.
     #[error("make the client for upstream registries")]
     Client(#[source] reqwest::Error),
@@ -61,8 +64,11 @@ fn lines(errors: &[RouteError]) -> String {
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Gateway {
-    listeners: Vec<TcpListener>,
+    /// The listeners of each thread: one for each address.
+    threads: Vec<Vec<Door>>,
     address: SocketAddr,
+    tls: Option<SocketAddr>,
+    certificates: Tls,
     common: Common,
 }
 
@@ -73,6 +79,8 @@ struct Common {
     spool: Spool,
     metrics: Metrics,
     complaints: Arc<Complaints>,
+    challenges: Option<Arc<Challenges>>,
+    acceptor: Acceptor,
     /// One for each connection that may be served at once, over all threads.
     permits: Arc<Semaphore>,
 }
@@ -84,17 +92,20 @@ pub(super) struct Worker {
     pub(super) recorder: Recorder,
     pub(super) ids: Ids,
     pub(super) date: Date,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
+    pub(super) challenges: Option<Arc<Challenges>>,
+    acceptor: Acceptor,
     counters: Counters,
     permits: Arc<Semaphore>,
 }
 
 impl Worker {
     fn new(common: Common) -> Self {
-        let Common { live, spool, metrics, complaints, permits } = common;
+        let Common { live, spool, metrics, complaints, challenges, acceptor, permits } = common;
         let counters = Counters::new(metrics.requests.clone());
         let recorder = Recorder::new(spool, metrics.clone(), complaints);
-        Self { live, recorder, ids: Ids::default(), date: Date::default(), metrics, counters, permits }
+        let (ids, date) = (Ids::default(), Date::default());
+        Self { live, recorder, ids, date, metrics, challenges, acceptor, counters, permits }
     }
 
     /// Counts an answered request.
@@ -111,24 +122,38 @@ impl Gateway {
     /// A route is wrong or the address is taken.
     pub fn bind(config: &Config, spool: Spool, metrics: Metrics) -> Result<Self, GatewayError> {
         let gateway = config.gateway.as_ref().ok_or(GatewayError::NoListener)?;
-        let address = gateway.listen.ok_or(GatewayError::NoListener)?;
         let live = Live::new(config, gateway, &metrics)?;
-        let failed = |source| GatewayError::Listen { address, source };
-        let listeners = listen(address, gateway.threads.unwrap_or_else(threads)).map_err(failed)?;
-        let address = listeners.first().map_or(Ok(address), TcpListener::local_addr).map_err(failed)?;
+        let certificates = Tls::open(config, &metrics.connection)?;
+        let count = gateway.threads.unwrap_or_else(cores);
+        let mut threads: Vec<Vec<Door>> = (0..count).map(|_| Vec::new()).collect();
+        let plain = open_doors(&mut threads, gateway.listen, false)?;
+        let tls = open_doors(&mut threads, gateway.tls_listen, true)?;
         let common = Common {
             live: Arc::new(ArcSwap::from_pointee(live)),
             spool,
+            challenges: certificates.challenges(),
+            acceptor: certificates.acceptor(),
             metrics,
             complaints: Arc::default(),
             permits: Arc::new(Semaphore::new(gateway.connections_max)),
         };
-        Ok(Self { listeners, address, common })
+        let address = plain.or(tls).ok_or(GatewayError::NoListener)?;
+        Ok(Self { threads, address, tls, certificates, common })
     }
 
-    /// The address, with the port that was chosen for port 0.
+    /// The address, with the port that was chosen for port 0: the one without TLS, if there is one.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address with TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls
+    }
+
+    /// For reloads of the configuration.
+    pub fn certificates(&self) -> CertificateReloader {
+        self.certificates.reloader()
     }
 
     /// Answers until `shutdown`, then lets requests under way end within `gateway.drain_timeout_s`.
@@ -136,12 +161,12 @@ impl Gateway {
     /// # Errors
     /// A thread cannot be started, or one ended before `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), GatewayError> {
-        let Self { listeners, common, .. } = self;
+        let Self { threads, common, certificates, .. } = self;
         let drained = CancellationToken::new();
+        tokio::spawn(certificates.run(drained.clone()));
         let _ends_the_threads = drained.clone().drop_guard();
-        let started = listeners.into_iter().map(|listener| {
-            start(Worker::new(common.clone()), listener, shutdown.clone(), drained.clone())
-                .map_err(GatewayError::Thread)
+        let started = threads.into_iter().map(|doors| {
+            start(Worker::new(common.clone()), doors, shutdown.clone(), drained.clone()).map_err(GatewayError::Thread)
         });
         let ends: Vec<oneshot::Receiver<()>> = started.collect::<Result<_, _>>()?;
         let mut ended = futures::future::try_join_all(ends);
@@ -161,8 +186,8 @@ impl Gateway {
     }
 }
 
-/// One for each core that the process may use.
-fn threads() -> usize {
+/// What the process may use.
+fn cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
@@ -170,7 +195,7 @@ fn threads() -> usize {
 /// serve a request of another thread.
 fn start(
     worker: Worker,
-    listener: TcpListener,
+    doors: Vec<Door>,
     shutdown: CancellationToken,
     drained: CancellationToken,
 ) -> io::Result<oneshot::Receiver<()>> {
@@ -185,10 +210,8 @@ fn start(
         runtime.block_on(async move {
             let keeping = Arc::clone(&worker);
             tokio::spawn(async move { keeping.recorder.run_keeper().await });
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => accept_all(&worker, listener, shutdown).await,
-                Err(error) => tracing::error!(%error, "a thread of the gateway cannot listen"),
-            }
+            let accepting = doors.into_iter().map(|door| accept_all(&worker, door, &shutdown));
+            futures::future::join_all(accepting).await;
             drained.cancelled().await;
         });
         // Not waiting for a name that is still being looked up. With the tasks goes their hold on the spool.
@@ -201,7 +224,12 @@ fn start(
     Ok(ended)
 }
 
-async fn accept_all(worker: &Arc<Worker>, listener: tokio::net::TcpListener, shutdown: CancellationToken) {
+async fn accept_all(worker: &Arc<Worker>, door: Door, shutdown: &CancellationToken) {
+    let tls = door.tls;
+    let listener = match tokio::net::TcpListener::from_std(door.listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a thread of the gateway cannot listen"),
+    };
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -213,7 +241,7 @@ async fn accept_all(worker: &Arc<Worker>, listener: tokio::net::TcpListener, shu
                 tokio::spawn(async move {
                     let connections = worker.metrics.connections.clone();
                     connections.inc();
-                    serve(worker, stream, Peer::plain(peer.ip()), shutdown).await;
+                    begin(worker, stream, peer, tls, shutdown).await;
                     connections.dec();
                     drop(permit);
                 });
@@ -222,6 +250,26 @@ async fn accept_all(worker: &Arc<Worker>, listener: tokio::net::TcpListener, shu
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+/// What comes before HTTP, and then HTTP.
+async fn begin(worker: Arc<Worker>, stream: TcpStream, peer: SocketAddr, tls: bool, shutdown: CancellationToken) {
+    let live = worker.live.load_full();
+    match worker.acceptor.accept(stream, peer, tls, &live.config).await {
+        Ok(Accepted { io, peer, activity }) => {
+            drop(live);
+            serve(worker, io, peer, activity, shutdown).await;
+        }
+        Err(refusal) => {
+            if let Some(reason) = refusal.reason() {
+                worker.metrics.connection.end(reason);
+            }
+            tracing::debug!(
+                error = &refusal as &dyn std::error::Error,
+                "a connection was closed before its first request"
+            );
         }
     }
 }
