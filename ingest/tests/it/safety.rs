@@ -250,3 +250,12 @@ async fn trailing_bytes_of_a_closed_client_cost_nothing() {
     until("the connection is gone", async || gateway.metrics.connections.get() == 0).await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_stopped_gateway_has_let_go_of_its_spool() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for _ in 0..2 {
+        let gateway = Secure::start(dir.path(), QUICK, FILES).await;
+        gateway.stop().await;
+    }
+}

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::secure::{FILES, Secure, exchange, handshake, is_served, written};
 use crate::support::{client, is_here, until};
@@ -114,16 +115,22 @@ impl Drop for Authority {
     }
 }
 
-/// A name server to which every name is this machine, by IPv4 only.
+/// A name server to which every name is this machine, by IPv4 only. The authority asks it by TCP.
 async fn names() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-    let address = socket.local_addr().expect("an address");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
-        let mut query = [0; 1500];
-        while let Ok((length, from)) = socket.recv_from(&mut query).await {
-            if let Some(answer) = answer(&query[..length]) {
-                socket.send_to(&answer, from).await.expect("it is sent");
-            }
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                // Each message has its length before it.
+                while let Ok(length) = stream.read_u16().await {
+                    let mut query = vec![0; usize::from(length)];
+                    stream.read_exact(&mut query).await.expect("a query");
+                    let answer = answer(&query).expect("it is a question");
+                    stream.write_u16(u16::try_from(answer.len()).expect("it is short")).await.expect("it is sent");
+                    stream.write_all(&answer).await.expect("it is sent");
+                }
+            });
         }
     });
     address

@@ -200,10 +200,15 @@ fn start(
     drained: CancellationToken,
 ) -> io::Result<oneshot::Receiver<()>> {
     let worker = Arc::new(worker);
-    let parked = Arc::clone(&worker);
+    // Not a hold on it: the worker keeps a waker, which keeps the event loop, which keeps this.
+    let parked = Arc::downgrade(&worker);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(move || parked.recorder.hand_over())
+        .on_thread_park(move || {
+            if let Some(worker) = parked.upgrade() {
+                worker.recorder.hand_over();
+            }
+        })
         .build()?;
     let (done, ended) = oneshot::channel();
     let body = move || {
