@@ -127,6 +127,21 @@ async fn who_does_not_read_an_answer_is_cut_off_and_who_reads_slowly_is_not() {
 }
 
 #[tokio::test]
+async fn who_asks_again_and_again_and_reads_nothing_is_cut_off() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let gateway = Secure::start(dir.path(), QUICK, FILES).await;
+    let stream = TcpStream::connect(gateway.address).await.expect("it listens");
+    // Answers pile up until the kernel takes no more of them; then the gateway reads no more requests.
+    let (read, mut write) = stream.into_split();
+    let flood = "GET /f/tool HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10_000);
+    let sent = tokio::time::timeout(PATIENCE, async { while write.write_all(flood.as_bytes()).await.is_ok() {} }).await;
+    assert!(sent.is_ok(), "it is cut off in time");
+    assert_eq!(gateway.ended("stalled"), 1);
+    drop(read);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_flood_of_resets_ends_the_connection() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (url, asked) = upstream("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").await;

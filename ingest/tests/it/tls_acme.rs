@@ -99,9 +99,11 @@ impl Authority {
     }
 
     fn section(&self, challenge: &str) -> String {
+        // A rule that answers every path must not answer the authority.
+        let all = "[[route]]\nid = \"all\"\nkind = \"file\"\nmatch = \"/{a}/{b}/{c}\"\nto = \"https://all.example.org/{a}\"\n";
         format!(
             "[tls.acme]\ndomains = [\"{NAME}\"]\ncontact = \"ops@example.org\"\nchallenge = \"{challenge}\"\n\
-             directory = \"https://{}/dir\"\nca_file = \"{}\"\n{FILES}",
+             directory = \"https://{}/dir\"\nca_file = \"{}\"\n{all}{FILES}",
             self.directory,
             self.certificate.display()
         )
