@@ -40,7 +40,7 @@ async fn upstream(answer: &'static str) -> (String, Arc<AtomicUsize>) {
         while let Ok((mut stream, _)) = listener.accept().await {
             count.fetch_add(1, Ordering::SeqCst);
             let mut head = [0; 4096];
-            stream.read(&mut head).await.expect("a request");
+            assert!(stream.read(&mut head).await.expect("a request") > 0);
             stream.write_all(answer.as_bytes()).await.expect("it is sent");
         }
     });
