@@ -154,13 +154,14 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
 
 const DAY_S: u64 = 86_400;
 
-/// The serial number of the certificate that is served.
-async fn serial(address: SocketAddr, root: &[u8]) -> Vec<u8> {
+/// The certificate that is served: its serial number, its beginning and its end.
+async fn served(address: SocketAddr, root: &[u8]) -> (Vec<u8>, i64, i64) {
     let stream = TcpStream::connect(address).await.expect("it listens");
     let stream = handshake(stream, NAME, root, &[b"http/1.1"]).await.expect("it shakes hands");
     let chain = stream.get_ref().1.peer_certificates().expect("there is a certificate");
     let (_, certificate) = x509_parser::parse_x509_certificate(&chain[0]).expect("it is X.509");
-    certificate.raw_serial().to_vec()
+    let validity = certificate.validity();
+    (certificate.raw_serial().to_vec(), validity.not_before.timestamp(), validity.not_after.timestamp())
 }
 
 async fn check_challenge(challenge: &str) {
@@ -190,12 +191,12 @@ async fn check_challenge(challenge: &str) {
         let facts = entry.expect("an entry").metadata().expect("it is there");
         assert_eq!(facts.permissions().mode() & 0o777, 0o600);
     }
-    let first = serial(address, &root).await;
+    let first = served(address, &root).await;
     assert_eq!((gateway.metrics.connection.acme_orders.get(), gateway.metrics.connection.acme_failures.get()), (1, 0));
     gateway.stop().await;
 
     let again = Secure::start(dir.path(), &ports.listen(), &authority.section(challenge)).await;
-    assert_eq!(serial(address, &root).await, first, "it is served from the first moment on");
+    assert_eq!(served(address, &root).await, first, "it is served from the first moment on");
     assert_eq!(again.metrics.connection.acme_orders.get(), 0, "without another order");
     again.stop().await;
 }
@@ -223,8 +224,14 @@ async fn a_certificate_is_renewed_before_it_ends() {
     let root = authority.root().await.expect("the authority answers");
     let address = ports.tls_address();
     until("the first is served", async || is_served(address, NAME, &root).await).await;
-    let first = serial(address, &root).await;
-    until("another one is served", async || serial(address, &root).await != first).await;
+    let first = served(address, &root).await;
+    let mut second = first.clone();
+    until("another one is served", async || {
+        second = served(address, &root).await;
+        second.0 != first.0
+    })
+    .await;
+    assert!(second.1 < first.2, "it was given before the first ended: {first:?} {second:?}");
     assert!(gateway.metrics.connection.acme_orders.get() >= 2);
     gateway.stop().await;
 }
