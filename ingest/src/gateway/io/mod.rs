@@ -3,6 +3,8 @@
 mod connection;
 mod file;
 mod handle;
+#[cfg(test)]
+mod hanging_disk;
 mod listen;
 mod live;
 mod oci;
