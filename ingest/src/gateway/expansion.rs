@@ -162,9 +162,14 @@ mod tests {
         proptest::collection::vec(proptest::sample::select(pieces.into()), 0..8).prop_map(|pieces| pieces.concat())
     }
 
+    /// No triplets beyond ASCII: of those the library loses some.
     fn ascii() -> impl Strategy<Value = String> {
-        let char = prop_oneof![proptest::char::range('\0', '\x7f'), Just('%'), Just('2'), Just('F')];
-        proptest::collection::vec(char, 0..12).prop_map(|chars| chars.into_iter().collect())
+        let char = prop_oneof![
+            8 => proptest::char::range('\0', '$').prop_map(String::from),
+            8 => proptest::char::range('&', '\x7f').prop_map(String::from),
+            1 => proptest::sample::select(vec!["%41", "%2f", "%zz", "%4z"]).prop_map(String::from),
+        ];
+        proptest::collection::vec(char, 0..12).prop_map(|pieces| pieces.concat())
     }
 
     fn value() -> impl Strategy<Value = String> {
@@ -204,6 +209,12 @@ mod tests {
             let (_, theirs) = both(&text, &encoded(&a), &encoded(&b));
             prop_assert_eq!(compiled(&text).fill(&variables), theirs, "{}", text);
         }
+    }
+
+    #[test]
+    fn triplets_stay_as_they_are_where_reserved_characters_do() {
+        let filled = |value: &str| compiled("{+a}").fill(&vec![("a", Cow::Borrowed(value))]);
+        assert_eq!(filled("%F2%222/%2f%").as_deref(), Some("%F2%222/%2f%25"));
     }
 
     #[test]

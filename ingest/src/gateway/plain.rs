@@ -4,7 +4,7 @@
 
 use std::mem::MaybeUninit;
 
-use whopulls_schemas::raw::{HttpVersion, Kind, Outcome, RawAccessView, bounded_str};
+use whopulls_schemas::raw::{HttpVersion, Outcome, RawAccessView, bounded_str};
 
 use super::access::{Moments, host_of, range_start, without_query};
 use super::client_address::Peer;

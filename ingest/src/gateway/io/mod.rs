@@ -9,6 +9,8 @@ mod file;
 mod flight;
 mod guard;
 mod handle;
+#[cfg(test)]
+mod hanging_disk;
 mod index;
 mod index_cache;
 mod kinds;
