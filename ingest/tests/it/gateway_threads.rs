@@ -1,12 +1,15 @@
 //! The gateway's threads: their listeners, and what becomes of connections at the end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use whopulls_ingest::GatewayRole;
 use whopulls_schemas::config::Config;
 
-use crate::support::{Running, client};
+use crate::support::{Running, client, until};
 
 const FILES: &str = r#"
 [[route]]
@@ -68,4 +71,35 @@ async fn a_limit_below_the_number_of_threads_serves_one_client_after_the_other()
     }
     assert_eq!(gateway.records().len(), 32);
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_amid_many_requests_loses_no_record_of_an_answer() {
+    let mut gateway = Running::start("", FILES).await;
+    let address = gateway.address;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..16)
+        .map(|_| {
+            let answered = Arc::clone(&answered);
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(address).await.expect("a connection");
+                let mut answer = [0; 1024];
+                // Until the gateway ends the connection, in one way or another.
+                while stream.write_all(b"GET /kept/x HTTP/1.1\r\nhost: a\r\n\r\n").await.is_ok()
+                    && stream.read(&mut answer).await.is_ok_and(|read| read > 0)
+                {
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    until("the gateway is busy", async || answered.load(Ordering::SeqCst) > 2000).await;
+    gateway.begin_stop();
+    for client in clients {
+        client.await.expect("the client ends");
+    }
+    let (answered, recorded) = (answered.load(Ordering::SeqCst), gateway.records().len());
+    gateway.stop().await;
+    // An answer may be on its way when its client's connection ends, one for each.
+    assert!((answered..=answered + 16).contains(&recorded), "{answered} answered, {recorded} recorded");
 }

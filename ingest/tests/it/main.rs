@@ -3,6 +3,7 @@
 mod forward;
 mod gateway_files;
 mod gateway_oci;
+mod gateway_plain;
 mod gateway_threads;
 mod import;
 mod kind_cache;

@@ -2,14 +2,15 @@
 
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body as _, Incoming};
-use uuid::Uuid;
-use whopulls_schemas::config::GatewayConfig;
+use whopulls_schemas::config::{GatewayConfig, Trust};
 use whopulls_schemas::raw::{Kind, TEXT_BYTES_MAX};
 
 use super::super::access::{Moments, Sent, host, record};
 use super::super::client_address::Peer;
 use super::super::oci_path::OciPath;
+use super::super::plain::PlainRequest;
 use super::super::request_shape;
+use super::super::rule::{FileTarget, Found, Target};
 use super::live::Live;
 use super::respond::{Answer, Body, refused, whole};
 use super::server::Worker;
@@ -29,8 +30,11 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     let (request, body) = request.into_parts();
     let answer = answer(&live, peer, &request, body).await;
     let duration = begun.elapsed();
-    let moments =
-        Moments { id: Uuid::now_v7(), received, duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX) };
+    let moments = Moments {
+        id: worker.ids.at(received),
+        received,
+        duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+    };
     let sent = Sent { status: answer.response.status().as_u16(), bytes: length(&answer.response) };
     let Answer { response, answered } = answer;
     let GatewayConfig { trust, query_keys, .. } = &live.config;
@@ -58,6 +62,19 @@ async fn answer(live: &Live, peer: &Peer, request: &http::request::Parts, body: 
             Box::pin(oci::answer(live, request, peer, path)).await
         }
         _ => kinds::answer(live, peer, request, body).await,
+    }
+}
+
+/// Where a plain request is sent, and by which rule. It must agree with [`answer`]: `None` leaves the request to that, with all that it
+/// decides.
+pub(super) fn plain_redirect<'a>(live: &'a Live, request: &PlainRequest<'a>) -> Option<(&'a str, FileTarget<'a>)> {
+    let is_forwarded = request.is_forwarded && live.config.trust != Trust::Socket;
+    if is_forwarded || request.path.len() > TEXT_BYTES_MAX || OciPath::parse(request.path).is_some() {
+        return None;
+    }
+    match live.routes.find(request.host(), request.path, None)? {
+        Found { route, target: Target::File(target) } if target.proxy.is_none() => Some((route, target)),
+        Found { .. } => None,
     }
 }
 

@@ -52,6 +52,8 @@ impl Default for Complaints {
 #[derive(Debug, Default)]
 struct State {
     pending: Batch,
+    /// How many records there were when the loop was last about to wait.
+    records_before: u32,
     group: Arc<Group>,
     /// Batches at the writer, in the order in which it answers them.
     flights: VecDeque<Flight>,
@@ -110,12 +112,28 @@ impl Recorder {
         Kept { group, place: None }
     }
 
-    /// The loop has nothing more to do: the batch goes to the writer.
+    /// The loop has nothing more to do, and is about to wait: the batch goes to the writer, unless a larger one can be had for nothing.
     pub(super) fn hand_over(&self) {
         let mut state = self.state();
-        if state.pending.records() > 0 {
-            self.hand_over_batch(&mut state);
+        let records = state.pending.records();
+        if records == 0 {
+            return;
         }
+        if !state.flights.is_empty() && !self.behind.load(Ordering::Relaxed) {
+            // The writer is at work on the batch before. When it has done, the keeper has a turn, and the loop comes here again; so it does
+            // when that batch is late.
+            return;
+        }
+        if records > 1
+            && records != state.records_before
+            && let Some(keeper) = &state.keeper
+        {
+            // Where there are several there may be more: with a task to run the loop looks for them without waiting, and comes here again.
+            keeper.wake_by_ref();
+            state.records_before = records;
+            return;
+        }
+        self.hand_over_batch(&mut state);
     }
 
     fn hand_over_batch(&self, state: &mut State) {
@@ -123,6 +141,7 @@ impl Recorder {
         let batch = std::mem::replace(&mut state.pending, next);
         let group = std::mem::take(&mut state.group);
         let records = batch.records();
+        state.records_before = 0;
         let mut appending = match self.spool.append_batch(batch) {
             Ok(appending) => appending,
             Err(error) => {

@@ -19,6 +19,7 @@ use super::connection::serve;
 use super::doors::{Door, open_doors};
 use super::live::Live;
 use super::recorder::{Complaints, Recorder};
+use super::stamps::{Date, Ids};
 use super::store::Store;
 use super::tls::{Accepted, Acceptor, CertificateReloader, Challenges, Tls, TlsError};
 use crate::metrics::{Counters, Metrics};
@@ -115,6 +116,8 @@ struct Common {
 pub(super) struct Worker {
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) recorder: Recorder,
+    pub(super) ids: Ids,
+    pub(super) date: Date,
     pub(super) metrics: Metrics,
     pub(super) challenges: Option<Arc<Challenges>>,
     acceptor: Acceptor,
@@ -127,7 +130,8 @@ impl Worker {
         let Common { live, spool, metrics, complaints, challenges, acceptor, permits } = common;
         let counters = Counters::new(metrics.requests.clone());
         let recorder = Recorder::new(spool, metrics.clone(), complaints);
-        Self { live, recorder, metrics, challenges, acceptor, counters, permits }
+        let (ids, date) = (Ids::default(), Date::default());
+        Self { live, recorder, ids, date, metrics, challenges, acceptor, counters, permits }
     }
 
     /// Counts an answered request.
@@ -226,10 +230,15 @@ fn start(
     drained: CancellationToken,
 ) -> io::Result<oneshot::Receiver<()>> {
     let worker = Arc::new(worker);
-    let parked = Arc::clone(&worker);
+    // Not a hold on it: the worker keeps a waker, which keeps the event loop, which keeps this.
+    let parked = Arc::downgrade(&worker);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(move || parked.recorder.hand_over())
+        .on_thread_park(move || {
+            if let Some(worker) = parked.upgrade() {
+                worker.recorder.hand_over();
+            }
+        })
         .build()?;
     let (done, ended) = oneshot::channel();
     let body = move || {

@@ -130,6 +130,18 @@ impl Spool {
     }
 }
 
+#[cfg(test)]
+impl Spool {
+    /// Holds the writer up for as long as what it gives lives, as a disk that hangs does.
+    pub(crate) fn hang(&self) -> impl Drop + '_ {
+        struct Held<'a>(#[expect(dead_code, reason = "held, not read")] std::sync::MutexGuard<'a, Writer>);
+        impl Drop for Held<'_> {
+            fn drop(&mut self) {}
+        }
+        Held(self.inner.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
 impl Inner {
     /// A caller that may block writes its group itself while the writer is idle: two changes of thread less.
     fn write_or_queue(&self, batch: Batch) -> Result<Appending, AppendError> {

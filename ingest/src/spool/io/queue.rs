@@ -83,6 +83,10 @@ struct Waiting {
     records: usize,
     bytes: usize,
     closed: bool,
+    /// The writer waits for work. Waking nobody costs a system call too.
+    idle: bool,
+    /// Callers that wait for room.
+    crowd: usize,
 }
 
 impl Queue {
@@ -103,19 +107,29 @@ impl Queue {
     /// Queues when there is room.
     pub(super) fn push_blocking(&self, batch: Batch) -> Result<Appending, AppendError> {
         check_size(&batch)?;
-        let waiting = self
-            .room
-            .wait_while(self.lock(), |w| !self.has_room(w) && !w.closed)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
+        if !self.has_room(&waiting) {
+            waiting.crowd += 1;
+            waiting = self
+                .room
+                .wait_while(waiting, |w| !self.has_room(w) && !w.closed)
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting.crowd -= 1;
+        }
         self.enter(waiting, batch)
     }
 
     /// Waits up to `timeout` for work and moves at most one group into `group`. True when the queue is closed and empty.
     pub(super) fn take_group(&self, timeout: Duration, group: &mut Vec<Entry>) -> bool {
-        let (mut waiting, _timed_out) = self
-            .ready
-            .wait_timeout_while(self.lock(), timeout, |w| w.entries.is_empty() && !w.closed)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.lock();
+        if waiting.entries.is_empty() && !waiting.closed {
+            waiting.idle = true;
+            (waiting, _) = self
+                .ready
+                .wait_timeout_while(waiting, timeout, |w| w.entries.is_empty() && !w.closed)
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting.idle = false;
+        }
         let mut group_bytes = 0;
         while group_bytes < GROUP_BYTES_MAX
             && let Some(next_bytes) = waiting.entries.front().map(|e| e.batch.bytes())
@@ -127,7 +141,9 @@ impl Queue {
             waiting.bytes -= entry.batch.capacity();
             group.push(entry);
         }
-        self.room.notify_all();
+        if waiting.crowd > 0 {
+            self.room.notify_all();
+        }
         group.is_empty() && waiting.closed
     }
 
@@ -151,10 +167,11 @@ impl Queue {
         // What is held, not what is filled: a small batch may lie in a large buffer.
         waiting.bytes += batch.capacity();
         let (entry, written) = Entry::new(batch);
-        let was_empty = waiting.entries.is_empty();
         waiting.entries.push_back(entry);
+        // One wake-up is enough: the writer takes whatever is there.
+        let wake = std::mem::take(&mut waiting.idle);
         drop(waiting);
-        if was_empty {
+        if wake {
             self.ready.notify_one();
         }
         Ok(written)
