@@ -62,6 +62,17 @@ async fn what_passes_by_itself_is_tried_again_and_a_refusal_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_body_that_breaks_off_is_asked_for_once_more() {
+    let broken = Reaction::BreakOff { headers: Vec::new(), length: BODY.len(), body: BODY[..5].to_vec() };
+    for (times, status, asked) in [(1, 200, 2), (2, 502, 2)] {
+        let origin = failing(times, broken.clone()).await;
+        let gateway = Running::start("", &route(&origin, "")).await;
+        assert_eq!((get(&gateway, TAG).await.status().as_u16(), origin.count()), (status, asked));
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retries_have_an_end() {
     let origin = failing(usize::MAX, Reaction::Reset).await;
     let gateway = Running::start("", &upstream(&origin, "retries_max = 1")).await;

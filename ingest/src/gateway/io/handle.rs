@@ -30,7 +30,8 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     let sent = Sent { status: answer.response.status().as_u16(), bytes: length(&answer.response) };
     let Answer { response, answered } = answer;
     let GatewayConfig { trust, query_keys, .. } = &live.config;
-    let record = record(&request, peer, trust, query_keys, moments, sent, answered);
+    let mut record = record(&request, peer, trust, query_keys, moments, sent, answered);
+    record.claim = live.oci.claim_of(&request.headers);
     worker.recorder.keep(&record, received).await;
     let route = record.route.unwrap_or_else(|| "none".into());
     let outcome = record.outcome.map_or("none", Outcome::as_str);
@@ -46,7 +47,7 @@ async fn answer(live: &Live, peer: &Peer, request: &http::request::Parts, body: 
     match OciPath::parse(request.uri.path()) {
         Some(path) if live.routes.has_registry(host(request)) => {
             // Boxed: the future of a proxied answer is large, and a redirect need not carry it.
-            Box::pin(oci::answer(live, request, peer, path)).await
+            Box::pin(oci::answer(live, request, peer, path, None)).await
         }
         _ => kinds::answer(live, peer, request, body).await,
     }
