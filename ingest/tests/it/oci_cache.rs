@@ -94,8 +94,8 @@ async fn a_tag_that_is_due_is_confirmed_by_a_head_and_fetched_when_it_moved() {
     let path = "/v2/acme/app/manifests/1.0";
     assert_eq!(get(&gateway, path).await.2, INDEX_BODY);
     assert_eq!(get(&gateway, path).await.2, INDEX_BODY);
-    let (asked_get, asked_head) = (format!("GET /v2/up/app/manifests/1.0"), format!("HEAD /v2/up/app/manifests/1.0"));
-    assert_eq!(origin.lines(), [asked_get.clone(), asked_head.clone()]);
+    let (asked_get, asked_head) = ("GET /v2/up/app/manifests/1.0", "HEAD /v2/up/app/manifests/1.0");
+    assert_eq!(origin.lines(), [asked_get, asked_head]);
     let moved = INDEX_BODY.replace("aa", "bb");
     text.lock().expect("no test panicked here").clone_from(&moved);
     assert_eq!(get(&gateway, path).await.2, moved);
@@ -128,6 +128,25 @@ async fn when_the_upstream_is_gone_a_stale_answer_is_marked_as_one() {
     let (proxied, stale) = (("proxied", Some(200)), ("stale", None));
     assert_eq!(seen, [proxied, proxied, stale, stale, stale, stale, ("upstream_error", None)]);
     assert_eq!(records[2].children.len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_does_not_answer_does_not_hold_up_who_can_have_a_stale_answer() {
+    let text = Arc::new(Mutex::new(INDEX_BODY.to_owned()));
+    let answer = registry(&text);
+    let origin = Origin::start(move |asked| match asked.method.as_str() {
+        "HEAD" => Reaction::Wait(Box::new(answer(asked))),
+        _ => answer(asked),
+    })
+    .await;
+    let mut gateway = Running::start("", &route(&origin, "ttl_s = 0")).await;
+    assert_eq!(get(&gateway, "/v2/acme/app/manifests/1.0").await.0, 200);
+    // The upstream's timeout is 30 s.
+    assert_eq!(get(&gateway, "/v2/acme/app/manifests/1.0").await.0, 200);
+    let records = gateway.records();
+    assert_eq!(records[1].outcome, Some(Outcome::Stale));
+    assert!(records[1].duration_us < 20_000_000, "{records:?}");
     gateway.stop().await;
 }
 

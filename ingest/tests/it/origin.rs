@@ -131,14 +131,12 @@ async fn serve(mut stream: TcpStream, asked: &Mutex<Vec<Asked>>, gate: &Semaphor
         Reaction::BreakOff { headers, length, body } => (200, headers, length, body),
         Reaction::Reset | Reaction::Wait(_) => return,
     };
-    let mut answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
+    let mut lines = vec![format!("HTTP/1.1 {status} X"), "connection: close".to_owned()];
     if !headers.iter().any(|(name, _)| *name == "content-length") {
-        answer += &format!("content-length: {length}\r\n");
+        lines.push(format!("content-length: {length}"));
     }
-    for (name, value) in headers {
-        answer += &format!("{name}: {value}\r\n");
-    }
-    answer += "\r\n";
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    let answer = lines.join("\r\n") + "\r\n\r\n";
     let mut answer = answer.into_bytes();
     if request.method != "HEAD" {
         answer.extend_from_slice(&body);

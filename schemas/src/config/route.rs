@@ -225,6 +225,12 @@ fn oci(section: &mut Section<'_, '_>) -> Option<RouteRule> {
     let package = section.optional("package", read::text);
     let ttl_s = section.optional("ttl_s", read::number(0..=86_400));
     let notices = section.each_table("notices", notice);
+    if token == TokenMode::OwnRealm && fallback.is_some() {
+        section.complain(
+            "`fallback` with `token = \"own_realm\"`".to_owned(),
+            "a client's token is for one upstream: leave the fallback out",
+        );
+    }
     if manifests == Manifests::Redirect && token != TokenMode::Redirect {
         section.complain(
             "`manifests = \"redirect\"` needs `token = \"redirect\"`".to_owned(),

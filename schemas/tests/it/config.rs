@@ -45,6 +45,13 @@ listen = "0.0.0.0:80"
 }
 
 #[test]
+fn a_clients_token_is_for_one_upstream() {
+    let rule = "[[route]]\nid = \"a\"\nkind = \"oci\"\nmatch = \"x\"\nupstream = \"https://a.example.org\"\n";
+    let told = mistakes(&format!("{rule}token = \"own_realm\"\nfallback = \"https://b.example.org\"\n"), &[]);
+    assert!(told.contains("a client's token is for one upstream"), "{told}");
+}
+
+#[test]
 fn a_secret_is_never_repeated() {
     assert!(!mistakes("[kafka]\nbrokers = \"b:1\"\npassword = \"hunter2\"\n", &[]).contains("hunter2"));
 }

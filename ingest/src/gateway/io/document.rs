@@ -7,6 +7,7 @@ use url::Url;
 use super::ask::Ask;
 use super::upstream::Upstream;
 use super::upstream_error::UpstreamError;
+use crate::io::clock;
 
 /// A whole answer.
 #[derive(Debug, Clone)]
@@ -18,18 +19,26 @@ pub(super) struct Document {
     pub(super) url: Option<Url>,
 }
 
-/// Asks and reads the whole answer.
+/// Asks and reads the whole answer, within the upstream's timeout for both together. A body that breaks is asked for once more.
 pub(super) async fn whole(upstream: &Upstream, ask: &Ask, bytes_max: usize) -> Result<Document, UpstreamError> {
-    let reply = upstream.ask(ask).await?;
-    let (status, headers) = (reply.response.status(), reply.response.headers().clone());
-    let url = Some(reply.response.url().clone());
-    let body = if ask.method == Method::HEAD {
-        Bytes::new()
-    } else {
-        let read = reply.into_bytes(bytes_max, upstream.timeout).await;
+    let begun = clock::monotonic();
+    let mut again = upstream.retries_max > 0;
+    loop {
+        let reply = upstream.ask(ask).await?;
+        let (status, headers) = (reply.response.status(), reply.response.headers().clone());
+        let url = Some(reply.response.url().clone());
+        if ask.method == Method::HEAD {
+            return Ok(Document { status, headers, body: Bytes::new(), url });
+        }
+        let read = reply.into_bytes(bytes_max, upstream.timeout.saturating_sub(begun.elapsed())).await;
         // A body that breaks is the upstream's failure like a head that does not come.
         upstream.note(&read);
-        read?
-    };
-    Ok(Document { status, headers, body, url })
+        match read {
+            Err(UpstreamError::Http(_)) if again => {
+                again = false;
+                upstream.metrics.retries.inc();
+            }
+            read => return read.map(|body| Document { status, headers, body, url }),
+        }
+    }
 }

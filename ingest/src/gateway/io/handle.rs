@@ -38,7 +38,8 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     let sent = Sent { status: answer.response.status().as_u16(), bytes: length(&answer.response) };
     let Answer { response, answered } = answer;
     let GatewayConfig { trust, query_keys, .. } = &live.config;
-    let record = record(&request, peer, trust, query_keys, moments, sent, answered);
+    let mut record = record(&request, peer, trust, query_keys, moments, sent, answered);
+    record.claim = live.oci.claim_of(&request.headers);
     worker.count(record.route.as_deref(), record.outcome, duration);
     worker.recorder.keep(|out| record.encode_into(out)).await;
     response
@@ -59,7 +60,7 @@ async fn answer(live: &Live, peer: &Peer, request: &http::request::Parts, body: 
     match OciPath::parse(request.uri.path()) {
         Some(path) if live.routes.has_registry(host(request)) => {
             // Boxed: the future of a proxied answer is large, and a redirect need not carry it.
-            Box::pin(oci::answer(live, request, peer, path)).await
+            Box::pin(oci::answer(live, request, peer, path, None)).await
         }
         _ => kinds::answer(live, peer, request, body).await,
     }

@@ -22,6 +22,7 @@ pub(super) struct Live {
     pub(super) oci: OciState,
     pub(super) indexes: Indexes,
     /// The one thing that a reload keeps.
+    #[expect(dead_code, reason = "a reload hands it on")]
     pub(super) store: Arc<Store>,
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use whopulls_schemas::config::{Blobs, Config, Manifests, TokenMode};
-use whopulls_schemas::raw::{Child, Kind, Outcome, bounded};
+use whopulls_schemas::raw::{Child, Claim, Kind, Outcome, bounded};
 
 use super::super::access::{Answered, host};
 use super::super::cache_policy::Lifetime;
@@ -14,7 +14,7 @@ use super::super::client_address::Peer;
 use super::super::destination::is_below;
 use super::super::oci_path::{OciPath, is_digest};
 use super::super::oci_route::OciTarget;
-use super::super::own_token::TokenKey;
+use super::super::own_token::{OwnToken, TokenKey, read};
 use super::super::realm::{authority, challenge, public_address};
 use super::super::registry_error::RegistryError;
 use super::ask::Auth;
@@ -29,6 +29,7 @@ use super::store::Store;
 use super::upstream::Upstream;
 use super::upstream_error::UpstreamError;
 use super::{oci_blob, oci_list, oci_manifest, oci_realm};
+use crate::io::clock;
 use crate::metrics::{CacheMetrics, Metrics};
 
 /// What the registry API keeps between requests.
@@ -59,6 +60,19 @@ impl OciState {
             lifetime,
             has_users: config.organizations.iter().any(|organization| !organization.users.is_empty()),
         })
+    }
+}
+
+impl OciState {
+    /// What a token of ours says of the client that it was given to.
+    pub(super) fn claim_of(&self, headers: &HeaderMap) -> Option<Claim> {
+        self.own_token(headers)?.claim
+    }
+
+    pub(super) fn own_token(&self, headers: &HeaderMap) -> Option<OwnToken> {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| read(&self.key, token.trim(), clock::now()))?
     }
 }
 
@@ -113,14 +127,21 @@ pub(super) struct Failure {
     pub(super) upstream: String,
 }
 
-pub(super) async fn answer(live: &Live, request: &Parts, peer: &Peer, path: OciPath<'_>) -> Answer {
+/// `claim` is what the client said of itself with a user name: a token of ours takes it along.
+pub(super) async fn answer(
+    live: &Live,
+    request: &Parts,
+    peer: &Peer,
+    path: OciPath<'_>,
+    claim: Option<&Claim>,
+) -> Answer {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return refused(RegistryError::MethodUnsupported);
     }
     let address = || public_address(&live.config, peer, authority(request), &request.headers);
     let name = match path {
         OciPath::Base => return oci_realm::base(live, request, address().as_deref()),
-        OciPath::Token => return oci_realm::token(live, request).await,
+        OciPath::Token => return oci_realm::token(live, request, claim).await,
         OciPath::Catalog => return refused(RegistryError::CatalogUnsupported),
         OciPath::Unknown => return refused(RegistryError::PathUnknown),
         OciPath::Manifest { name, .. }

@@ -6,10 +6,10 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http_body_util::{Either, Full};
 use whopulls_schemas::config::TokenMode;
-use whopulls_schemas::raw::{Kind, Outcome};
+use whopulls_schemas::raw::{Claim, Kind, Outcome};
 
 use super::super::access::{Answered, host};
-use super::super::own_token::{LIVES_S, issue, read};
+use super::super::own_token::{LIVES_S, issue};
 use super::super::realm::{challenge, repositories, rfc3339};
 use super::super::registry_error::RegistryError;
 use super::super::upstream_answer::Challenge;
@@ -25,7 +25,7 @@ const LOGINS_MAX: usize = 4;
 
 /// `GET /v2/`: this is a registry, and whether it wants a token.
 pub(super) fn base(live: &Live, request: &Parts, address: Option<&str>) -> Answer {
-    if wants_token(live, request) && !has_own_token(live, request) {
+    if wants_token(live, request) && live.oci.own_token(&request.headers).is_none() {
         let Some(challenge) = address.and_then(|address| challenge(address, None)) else {
             return refused(RegistryError::PathUnknown);
         };
@@ -44,15 +44,8 @@ fn wants_token(live: &Live, request: &Parts) -> bool {
     live.oci.has_users || !live.routes.own_realm_upstreams(host(request)).is_empty()
 }
 
-fn has_own_token(live: &Live, request: &Parts) -> bool {
-    let value = request.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token =
-        value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    token.is_some_and(|(_, token)| read(&live.oci.key, token.trim(), clock::now()).is_some())
-}
-
 /// `GET /v2/token`
-pub(super) async fn token(live: &Live, request: &Parts) -> Answer {
+pub(super) async fn token(live: &Live, request: &Parts, claim: Option<&Claim>) -> Answer {
     if !wants_token(live, request) {
         return refused(RegistryError::PathUnknown);
     }
@@ -73,9 +66,9 @@ pub(super) async fn token(live: &Live, request: &Parts) -> Answer {
     }
     let given = match upstream.as_ref().and_then(|id| live.upstreams.get(id)) {
         Some(upstream) => of_upstream(live, upstream, &scopes, credentials).await,
-        None if names.is_empty() => login(live, request, credentials).await,
+        None if names.is_empty() && claim.is_none() => login(live, request, credentials).await,
         // Open repositories, and those that nobody knows: the token says nothing about which.
-        None => Ok(own(live)),
+        None => Ok(own(live, claim)),
     };
     match given {
         Ok(given) => {
@@ -105,10 +98,10 @@ struct Given {
     issued_at: String,
 }
 
-fn own(live: &Live) -> Given {
+fn own(live: &Live, claim: Option<&Claim>) -> Given {
     let now = clock::now();
     let expires_in = u64::try_from(LIVES_S).unwrap_or_default();
-    Given { token: issue(&live.oci.key, None, now), expires_in, issued_at: rfc3339(now) }
+    Given { token: issue(&live.oci.key, claim.cloned(), now), expires_in, issued_at: rfc3339(now) }
 }
 
 fn served(given: &Given) -> Answer {
@@ -137,7 +130,7 @@ async fn of_upstream(
             return Err(UpstreamError::Unusable("it wants HTTP Basic, which a token cannot stand for"));
         }
         // It wants nothing.
-        None => return Ok(own(live)),
+        None => return Ok(own(live, None)),
     };
     let scopes: Vec<String> = names.iter().map(|name| format!("repository:{name}:pull")).collect();
     let answer = tokio::time::timeout(upstream.timeout, upstream.token_of(&service, &scopes, credentials));
@@ -151,12 +144,12 @@ async fn of_upstream(
 async fn login(live: &Live, request: &Parts, credentials: Option<&HeaderValue>) -> Result<Given, UpstreamError> {
     let ids = live.routes.own_realm_upstreams(host(request));
     if credentials.is_none() || ids.is_empty() {
-        return Ok(own(live));
+        return Ok(own(live, None));
     }
     let mut failure = None;
     for upstream in ids.iter().take(LOGINS_MAX).filter_map(|id| live.upstreams.get(id)) {
         match of_upstream(live, upstream, &[], credentials).await {
-            Ok(_) => return Ok(own(live)),
+            Ok(_) => return Ok(own(live, None)),
             Err(error) => failure = Some(error),
         }
     }

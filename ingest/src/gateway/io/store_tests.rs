@@ -69,7 +69,7 @@ fn a_damaged_file_is_removed_and_counted() {
     assert_eq!(store.get("a"), None);
     assert_eq!(store.metrics.damaged.get(), 1);
     drop(store);
-    assert_eq!(files(dir.path()), [PathBuf::new(); 0]);
+    assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
 }
 
 #[test]

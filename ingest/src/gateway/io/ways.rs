@@ -1,10 +1,15 @@
 //! The order in which an answer is looked for: fresh in the cache, at the upstream, at the second one, stale in the cache.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 
 use super::super::cache_policy::{Freshness, Turn, turn};
 use super::oci::{Copy, Failure};
 use super::upstream_error::UpstreamError;
+
+/// How long a client waits for an upstream when a stale answer is at hand. What the upstream says later is still kept for the next one.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where an answer was found, by the number of its copy.
 pub(super) enum Way<T> {
@@ -31,7 +36,7 @@ pub(super) async fn find<'f, T>(
         match turn(cached.get(at).copied().flatten(), copy.upstream.is_backing_off(), has_other_way) {
             Turn::Answer => return Ok(Way::Cached(at)),
             Turn::Skip => skipped.push((at, copy)),
-            Turn::Ask => match ask(copy).await {
+            Turn::Ask => match patiently(ask(copy), has_stale).await {
                 Ok(found) => return Ok(Way::Asked(at, found)),
                 Err(error) => {
                     // What the first upstream denies is not to be had from others.
@@ -59,4 +64,11 @@ pub(super) async fn find<'f, T>(
         }
     }
     Err(failure.unwrap_or_else(|| Failure { error: UpstreamError::Unknown, upstream: String::new() }))
+}
+
+async fn patiently<T>(asked: BoxFuture<'_, Result<T, UpstreamError>>, has_stale: bool) -> Result<T, UpstreamError> {
+    if !has_stale {
+        return asked.await;
+    }
+    tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Err(UpstreamError::Timeout))
 }
