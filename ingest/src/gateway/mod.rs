@@ -19,6 +19,9 @@ mod outgoing;
 mod path_pattern;
 mod pattern;
 mod plain;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod proxy_header;
 mod public_base;
 mod registry_error;
