@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
     let plan = Plan {
         seed: arguments.seed,
         calibration: Duration::from_secs(if arguments.minutes < 5 { 15 } else { 60 }),
-        duration: Duration::from_secs(60) * arguments.minutes,
+        duration: Duration::from_mins(1) * arguments.minutes,
         fault: Duration::from_secs(8),
         connections: arguments.connections,
         rate_max: arguments.rate_max,
