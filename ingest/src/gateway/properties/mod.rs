@@ -5,12 +5,14 @@
 
 mod client;
 mod oci;
+mod proxy;
 mod record;
 mod redirect;
 mod upstream;
 
 pub use client::a_client_cannot_write_its_own_address;
 pub use oci::a_registry_path_is_read_whole_or_not_at_all;
+pub use proxy::a_proxy_header_is_read_to_its_end_and_no_further;
 pub use record::a_record_is_bounded_reads_back_and_keeps_no_secret;
 pub use redirect::{any_rules_answer_any_request, no_path_changes_the_host_of_a_redirect};
 pub use upstream::an_upstreams_answer_is_read_within_bounds;
