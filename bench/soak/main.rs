@@ -8,6 +8,7 @@ mod harness;
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 mod registry;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ struct Arguments {
     /// The most requests a second: at 10,000 the spool of half an hour needs some 10 GB.
     #[arg(long, default_value_t = 10_000)]
     rate_max: u32,
+    /// Another build of the gateway than the one that was built with this.
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_whopulls-gateway"))]
+    gateway: PathBuf,
     /// What to take from the gateway, to see the harness fail: fallback, stale.
     #[arg(long, value_parser = without)]
     without: Vec<Without>,
@@ -58,6 +62,7 @@ async fn main() -> ExitCode {
         upstream_timeout: Duration::from_secs(2),
         memory_every: Duration::from_secs(5),
         memory_slack_bytes: 0,
+        gateway: arguments.gateway,
         without: arguments.without,
     };
     let verdict = harness::run(plan).await;

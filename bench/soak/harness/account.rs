@@ -77,8 +77,8 @@ pub(crate) struct Log {
     answered: Bits,
     /// Counts by kind of request.
     pub(crate) rows: BTreeMap<&'static str, Row>,
-    /// The first violations, as text.
-    pub(crate) violations: Vec<String>,
+    /// The first violations of each kind, as text.
+    pub(crate) violations: BTreeMap<&'static str, Vec<String>>,
     pub(crate) violations_count: u64,
 }
 
@@ -91,8 +91,8 @@ pub(crate) struct Row {
     pub(crate) slowest_ms: u64,
 }
 
-/// The violations that are shown; all are counted.
-const VIOLATIONS_SHOWN_MAX: usize = 20;
+/// The violations of a kind that are shown; all are counted.
+const VIOLATIONS_SHOWN_MAX: usize = 6;
 
 /// One request, when it is over.
 #[derive(Debug)]
@@ -143,8 +143,9 @@ impl Account {
             Judged::Unavoidable => row.unavoidable += 1,
             Judged::Violation => {
                 row.violations += 1;
-                let Asked { id, what, took_ms, at_ms, .. } = asked;
-                log.violate(format!("at {at_ms} ms, request {id}, {what}: {answer:?} after {took_ms} ms"));
+                let Asked { id, kind, what, took_ms, at_ms, seen, disturbed, .. } = asked;
+                let text = format!("{answer:?} after {took_ms} ms, seen {seen}, disturbed {disturbed}");
+                log.violate(kind, format!("at {at_ms} ms, request {id}, {what}: {text}"));
             }
         }
     }
@@ -156,10 +157,11 @@ impl Account {
 }
 
 impl Log {
-    fn violate(&mut self, text: String) {
+    fn violate(&mut self, kind: &'static str, text: String) {
         self.violations_count += 1;
-        if self.violations.len() < VIOLATIONS_SHOWN_MAX {
-            self.violations.push(text);
+        let shown = self.violations.entry(kind).or_default();
+        if shown.len() < VIOLATIONS_SHOWN_MAX {
+            shown.push(text);
         }
     }
 }

@@ -32,7 +32,7 @@ impl Gateway {
         std::fs::write(&path, configuration(dir, plan, upstreams)).expect("the configuration is written");
         let log_path = dir.join("gateway.log");
         let log = File::create(&log_path).expect("the log is made");
-        let process = Command::new(env!("CARGO_BIN_EXE_whopulls-gateway"))
+        let process = Command::new(&plan.gateway)
             .arg("--config")
             .arg(&path)
             .stdout(Stdio::null())

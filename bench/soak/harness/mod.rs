@@ -18,6 +18,7 @@ mod random;
 mod upstreams;
 pub(crate) mod verdict;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) memory_every: Duration,
     /// What the last third may need more than the middle one, beside a tenth: allocators keep what they once had.
     pub(crate) memory_slack_bytes: u64,
+    /// The gateway's program.
+    pub(crate) gateway: PathBuf,
     /// What is taken from the gateway, to see the harness fail.
     pub(crate) without: Vec<Without>,
 }

@@ -139,7 +139,7 @@ impl fmt::Display for Verdict {
             mib(memory.last_third),
             mib(memory.max)
         )?;
-        for violation in &log.violations {
+        for violation in log.violations.values().flatten() {
             writeln!(f, "violation: {violation}")?;
         }
         for what in faulty {

@@ -29,6 +29,7 @@ async fn what_a_cache_or_a_fallback_has_is_answered_while_upstreams_misbehave_an
         memory_every: Duration::from_millis(250),
         // In twenty seconds memory is still growing to what it needs: connections, caches, tokens.
         memory_slack_bytes: 8 << 20,
+        gateway: env!("CARGO_BIN_EXE_whopulls-gateway").into(),
         without: Vec::new(),
     };
     let verdict = harness::run(plan).await;
