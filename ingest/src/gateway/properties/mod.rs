@@ -4,6 +4,7 @@
 #![expect(clippy::missing_panics_doc, reason = "to panic is what a property does where it does not hold")]
 
 mod client;
+mod index;
 mod oci;
 mod proxy;
 mod record;
@@ -11,6 +12,10 @@ mod redirect;
 mod upstream;
 
 pub use client::a_client_cannot_write_its_own_address;
+pub use index::{
+    a_helm_indexs_charts_are_found_again, a_path_of_an_index_never_climbs, a_python_pages_links_lead_back_to_its_files,
+    an_npm_documents_tarballs_are_found_again,
+};
 pub use oci::a_registry_path_is_read_whole_or_not_at_all;
 pub use proxy::a_proxy_header_is_read_to_its_end_and_no_further;
 pub use record::a_record_is_bounded_reads_back_and_keeps_no_secret;

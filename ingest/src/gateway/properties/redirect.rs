@@ -5,6 +5,7 @@ use url::Url;
 use whopulls_schemas::config::{Config, FilePattern, FileRoute, RouteConfig, RouteRule};
 
 use super::super::routes::{RouteErrors, Routes};
+use super::super::rule::{Found, Target};
 use super::lines;
 
 /// The longest path that the gateway answers, and the longest query that fits into a head.
@@ -19,12 +20,12 @@ pub fn no_path_changes_the_host_of_a_redirect(bytes: &[u8]) {
         Some(regex) => FilePattern::Regex(regex.to_owned()),
         None => FilePattern::Path(pattern.to_owned()),
     };
-    let rule = FileRoute { pattern, to: to.to_owned(), package: None, status: 302, proxy: false };
+    let rule = FileRoute { pattern, to: to.to_owned(), package: None, status: 302, proxy: None };
     let config = RouteConfig { id: "f".to_owned(), line: 1, host: None, rule: RouteRule::File(rule) };
     let Ok(routes) = Routes::compile(&[config], &[]) else { return };
     for uri in lines.take(16).filter_map(uri) {
-        if let Some(target) = routes.file(None, uri.path(), uri.query()) {
-            check_location(to, &target.location);
+        if let Some(Found { target: Target::File(file), .. }) = routes.find(None, uri.path(), uri.query()) {
+            check_location(to, &file.location);
         }
     }
 }
@@ -45,7 +46,10 @@ fn check_location(template: &str, location: &str) {
 fn fixed(template: &str) -> Option<Url> {
     let literal = template.split('{').next()?;
     let (_scheme, behind) = literal.split_once("://")?;
-    let ends = literal.len() == template.len() || behind.contains(['/', '?', '#']);
+    let after = template.get(literal.len()..)?;
+    let ends = after.is_empty()
+        || behind.contains(['/', '?', '#'])
+        || ["{/", "{?", "{#"].iter().any(|ending| after.starts_with(ending));
     ends.then(|| Url::parse(literal).ok())?
 }
 
@@ -79,10 +83,12 @@ pub fn any_rules_answer_any_request(bytes: &[u8]) {
                 "an upstream of no rule"
             );
         }
-        if let Some(target) = routes.file(uri.host(), uri.path(), uri.query()) {
-            let to = config.routes.iter().find(|route| route.id == target.route).map(|route| &route.rule);
-            if let Some(RouteRule::File(file)) = to {
-                check_location(&file.to, &target.location);
+        if let Some(Found { route, target: Target::File(file) }) = routes.find(uri.host(), uri.path(), uri.query()) {
+            let rule = config.routes.iter().find(|known| known.id == route).map(|known| &known.rule);
+            match rule {
+                Some(RouteRule::File(rule)) => check_location(&rule.to, &file.location),
+                Some(RouteRule::Other(rule)) => check_location(&rule.to, &file.location),
+                other => panic!("{route:?} is no redirect: {other:?}"),
             }
         }
     }
