@@ -2,7 +2,6 @@
 //! anywhere but through the gateway.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 
 use lol_html::{RewriteStrSettings, element, rewrite_str};
 use saphyr_parser::{Event, Parser};
@@ -27,7 +26,9 @@ pub fn a_python_pages_links_lead_back_to_its_files(bytes: &[u8]) {
     };
     let own = Own { kind: IndexKind::Pypi, page: own_url };
     if let Ok(rewritten) = pypi::rewrite_json(bytes, &page_url, PROJECT) {
-        let urls = |json: &mut Value| json["files"].as_array_mut().map(|files| files.iter_mut().map(|f| f["url"].take()).collect());
+        let urls = |json: &mut Value| {
+            json["files"].as_array_mut().map(|files| files.iter_mut().map(|f| f["url"].take()).collect())
+        };
         own.check_json(bytes, &rewritten, &page_url, urls);
     }
     if let Ok(rewritten) = pypi::rewrite_html(bytes, &page_url, PROJECT) {
@@ -48,7 +49,9 @@ pub fn a_python_pages_links_lead_back_to_its_files(bytes: &[u8]) {
 
 /// npm's document of a package, as [`a_python_pages_links_lead_back_to_its_files`].
 pub fn an_npm_documents_tarballs_are_found_again(bytes: &[u8]) {
-    let (Ok(document_url), Ok(page)) = (Url::parse("https://npm.example.org/@acme%2ftiny"), Url::parse(BASE)) else { return };
+    let (Ok(document_url), Ok(page)) = (Url::parse("https://npm.example.org/@acme%2ftiny"), Url::parse(BASE)) else {
+        return;
+    };
     let Ok(rewritten) = npm::rewrite(bytes, &document_url, PACKAGE) else { return };
     let urls = |json: &mut Value| {
         let mut urls = vec![take(json, "tarball")];
@@ -104,7 +107,13 @@ struct Own {
 }
 
 impl Own {
-    fn check_json(&self, bytes: &[u8], rewritten: &Rewritten, url: &Url, urls: impl Fn(&mut Value) -> Option<Vec<Value>>) {
+    fn check_json(
+        &self,
+        bytes: &[u8],
+        rewritten: &Rewritten,
+        url: &Url,
+        urls: impl Fn(&mut Value) -> Option<Vec<Value>>,
+    ) {
         let mut before: Value = serde_json::from_slice(bytes).expect("what was rewritten is JSON");
         let mut after: Value = serde_json::from_slice(&rewritten.text(BASE)).expect("what came of it is JSON");
         let (old, new) = (urls(&mut before).unwrap_or_default(), urls(&mut after).unwrap_or_default());
@@ -163,7 +172,7 @@ fn hrefs(page: &str) -> Vec<String> {
     hrefs
 }
 
-fn scalars(yaml: &str) -> Result<Vec<String>, impl Debug> {
+fn scalars(yaml: &str) -> Result<Vec<String>, String> {
     let events = Parser::new_from_str(yaml).filter_map(|event| match event {
         Ok((Event::Scalar(text, ..), _)) => Some(Ok(text.into_owned())),
         Ok(_) => None,

@@ -4,7 +4,7 @@ use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue};
 use whopulls_schemas::raw::{ENTRIES_MAX, TEXT_BYTES_MAX};
 
-use super::super::upstream_answer::{Challenge, TokenAnswer, children, public_link};
+use super::super::upstream_answer::{Challenge, TokenAnswer, TokenService, children, public_link};
 
 /// A line with a challenge, a line with a link, and the rest a body. What is read of them is a part of what was said, stays within its
 /// bounds, and a next page is under the public name.
@@ -32,10 +32,10 @@ fn check_challenge(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
     let mut headers = HeaderMap::new();
     headers.insert(WWW_AUTHENTICATE, value);
-    if let Some(challenge) = Challenge::of(&headers) {
+    if let Some(Challenge::Bearer(TokenService { realm, service })) = Challenge::of(&headers) {
         let said = String::from_utf8_lossy(bytes);
-        assert!(said.contains(&challenge.realm), "the realm {:?} is not in {said:?}", challenge.realm);
-        assert!(challenge.service.is_none_or(|service| said.contains(&service)), "the service is not in {said:?}");
+        assert!(said.contains(&realm), "the realm {realm:?} is not in {said:?}");
+        assert!(service.is_none_or(|service| said.contains(&service)), "the service is not in {said:?}");
     }
 }
 
