@@ -3,7 +3,7 @@ SHELL := bash
 ENV := source scripts/env &&
 ARGS ?=
 
-.PHONY: demo test check chaos bench fuzz build
+.PHONY: demo test check chaos bench soak fuzz build
 
 # Builds, runs the main job on the embedded default, prints the organizations. ARGS=--exit ends then.
 # It builds the tests too: with their features the dependencies are built once for `make demo` and `make test`.
@@ -38,9 +38,14 @@ bench:
 	@scripts/setup build
 	@$(ENV) cargo bench -p whopulls-ingest
 
-# Arbitrary bytes into the decoder. SECONDS_EACH may be set.
+# The gateway at half its greatest rate while its upstreams misbehave. MINUTES, SEED and RATE_MAX may be set.
+soak:
+	@scripts/setup test
+	@$(ENV) cargo bench -p whopulls-ingest --bench soak -- --minutes $${MINUTES:-30} --seed $${SEED:-1} --rate-max $${RATE_MAX:-10000}
+
+# Arbitrary bytes into everything that reads them, target after target. SECONDS_EACH may be set.
 fuzz:
-	@scripts/fuzz schemas decode $${SECONDS_EACH:-60}
+	@$(ENV) scripts/fuzz $${SECONDS_EACH:-60}
 
 build:
 	@scripts/setup build

@@ -24,6 +24,9 @@ mod own_token;
 mod path_pattern;
 mod pattern;
 mod plain;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod proxy_header;
 mod realm;
 mod registry_error;

@@ -22,6 +22,7 @@ mod proxy_protocol;
 mod registry;
 mod safety;
 mod secure;
+mod soak;
 mod spool;
 mod spool_model;
 mod support;

@@ -10,7 +10,7 @@ use std::ops::Range;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use url::Url;
 
-use super::{RewriteError, Rewritten, Splice, absolute, beside, file_name, segment};
+use super::{RewriteError, Rewritten, Splice, absolute, beside, file_name, is_one_segment, segment};
 
 /// An index is five deep, with what vendors add to a version perhaps ten.
 const DEPTH_MAX: usize = 64;
@@ -161,7 +161,7 @@ impl<'a> Walk<'a> {
             Some(Frame::Map { key: Some(chart), .. }) => chart.clone(),
             _ => return,
         };
-        let Some(version) = version else { return };
+        let Some(version) = version.filter(|version| is_one_segment(version) && is_one_segment(&chart)) else { return };
         for (written, place) in urls {
             let Some(url) = absolute(&written, self.index_url) else { continue };
             let Some(file) = file_name(&url) else { continue };
@@ -262,5 +262,11 @@ mod tests {
         assert!(matches!(rewrite(b"entries: [", &base()), Err(RewriteError::Yaml(_))));
         assert_eq!(rewrite(b"\xff", &base()), Err(RewriteError::Utf8));
         assert_eq!(rewrite("[".repeat(100).as_bytes(), &base()), Err(RewriteError::Deep(64)));
+    }
+
+    #[test]
+    fn a_version_that_cannot_stand_in_a_path_keeps_its_link() {
+        let index = "entries:\n  a/b:\n  - version: 1\n    urls: [x.tgz]\n  c:\n  - version: ..\n    urls: [y.tgz]\n";
+        assert_eq!(rewrite(index.as_bytes(), &base()).expect("an index").text(""), index);
     }
 }

@@ -154,8 +154,12 @@ fn segment(text: &str) -> String {
 /// One segment of a path as text; none that is empty, climbs or hides a slash.
 fn segment_text(segment: &str) -> Option<String> {
     let text = percent_decode_str(segment).decode_utf8().ok()?;
-    let plain = !text.is_empty() && !matches!(text.as_ref(), "." | "..") && !text.contains(['/', '\\']);
-    plain.then(|| text.into_owned())
+    is_one_segment(&text).then(|| text.into_owned())
+}
+
+/// Text that is found again after it stood in a path. What is none keeps the link that the document has.
+fn is_one_segment(text: &str) -> bool {
+    !text.is_empty() && !matches!(text, "." | "..") && !text.contains(['/', '\\'])
 }
 
 /// A link of a document as an absolute URL without fragment; only http and https lead to files.

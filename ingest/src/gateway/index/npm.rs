@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{RewriteError, Rewritten, Splice, absolute, segment};
+use super::{RewriteError, Rewritten, Splice, absolute, is_one_segment, segment};
 
 /// What a document of all versions and one of a single version have.
 #[derive(Deserialize)]
@@ -55,7 +55,11 @@ pub fn rewrite(document: &[u8], document_url: &Url, name: &str) -> Result<Rewrit
     for (place, tarball, version) in tarballs {
         let written: Option<String> = serde_json::from_str(tarball.get()).ok();
         let Some(url) = written.and_then(|url| absolute(&url, document_url)) else { continue };
-        let own = format!("\"/{}/-/{}\"", path(name), segment(&file(name, version)));
+        let file = file(name, version);
+        if !is_one_segment(&file) {
+            continue;
+        }
+        let own = format!("\"/{}/-/{}\"", path(name), segment(&file));
         if splice.replace_behind_base(place..place + tarball.get().len(), &own) {
             links.entry(version.to_owned()).or_insert_with(|| url.into());
         }
@@ -158,5 +162,12 @@ mod tests {
         for bad in ["", "@a", "@/b", "a/b", "@a/b/c", ".a", "@a/..", "a b", "a%2fb", &"x".repeat(215)] {
             assert!(!is_name(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_version_that_cannot_stand_in_a_path_keeps_its_link() {
+        let document = r#"{"versions":{"1/2":{"dist":{"tarball":"https://npm.example.org/x.tgz"}}}}"#;
+        let rewritten = rewrite(document.as_bytes(), &base(), "@acme/tiny").expect("a document");
+        assert_eq!(rewritten.text("https://get.example.org"), document);
     }
 }
