@@ -5,11 +5,18 @@
 //! spool that fails costs nothing, one that hangs at most [`RECORD_WAIT`] and then [`RECORD_WAIT_BEHIND`], and never a download.
 
 mod access;
+mod claim;
 mod client_address;
+mod document;
+mod hosts;
 mod io;
 mod oci_path;
+mod opt_out;
+mod own_page;
 mod pattern;
+mod privacy_page;
 mod registry_error;
+mod reload;
 mod routes;
 mod upstream_answer;
 
