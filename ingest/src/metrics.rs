@@ -1,11 +1,16 @@
 //! What the gateway and the forwarder count.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use whopulls_schemas::raw::Outcome;
 
 use crate::spool::{Lag, SpoolStats};
 
@@ -16,6 +21,34 @@ pub struct RequestLabels {
     pub route: String,
     /// What was done.
     pub outcome: &'static str,
+}
+
+/// One thread's counters of requests, each looked up by its labels once and found by the rule's id from then on.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    family: Family<RequestLabels, Counter>,
+    /// By rule, then by outcome. As many rules as were ever configured; only one thread comes here, so the lock is always free.
+    known: Mutex<HashMap<String, Vec<(&'static str, Counter)>>>,
+}
+
+impl Counters {
+    pub(crate) fn new(family: Family<RequestLabels, Counter>) -> Self {
+        Self { family, known: Mutex::default() }
+    }
+
+    /// Counts one request.
+    pub(crate) fn count(&self, route: Option<&str>, outcome: Option<Outcome>) {
+        let (route, outcome) = (route.unwrap_or("none"), outcome.map_or("none", Outcome::as_str));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.get(route).and_then(|of_route| of_route.iter().find(|(word, _)| *word == outcome));
+        if let Some((_, counter)) = found {
+            counter.inc();
+            return;
+        }
+        let counter = self.family.get_or_create_owned(&RequestLabels { route: route.into(), outcome });
+        counter.inc();
+        known.entry(route.into()).or_default().push((outcome, counter));
+    }
 }
 
 /// Labels of `gateway_records_lost`.

@@ -67,25 +67,35 @@ pub enum FrameError {
     },
 }
 
-/// Appends one frame to `out`. The caller keeps a group within [`FRAME_BODY_BYTES_MAX`].
-pub(crate) fn encode<'a>(out: &mut Vec<u8>, first_seq: u64, payloads: impl Iterator<Item = &'a [u8]>) -> u32 {
-    let start = out.len();
-    out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
-    let mut records = 0u32;
-    for payload in payloads {
-        out.extend_from_slice(&length_u32(payload.len()).to_le_bytes());
-        out.extend_from_slice(payload);
-        records += 1;
+/// Appends a record to a frame that is being made, and gives its length; one of more than `bytes_max` is taken out again. The header's
+/// place is left free for [`seal`].
+pub(crate) fn push(frame: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>), bytes_max: usize) -> usize {
+    let before = frame.len();
+    if before < FRAME_HEADER_BYTES {
+        frame.resize(FRAME_HEADER_BYTES, 0);
     }
-    let frame = out.get_mut(start..).unwrap_or_default();
-    let (header, body) = frame.split_at_mut(FRAME_HEADER_BYTES);
+    let length_at = frame.len();
+    frame.extend_from_slice(&[0; RECORD_OVERHEAD_BYTES]);
+    let start = frame.len();
+    encode(frame);
+    let bytes = frame.len() - start;
+    if bytes > bytes_max {
+        frame.truncate(before);
+    } else if let Some(length) = frame.get_mut(length_at..start) {
+        length.copy_from_slice(&length_u32(bytes).to_le_bytes());
+    }
+    bytes
+}
+
+/// Writes the header of a frame whose records are pushed. The caller keeps a group within [`FRAME_BODY_BYTES_MAX`].
+pub(crate) fn seal(frame: &mut [u8], first_seq: u64, records: u32) {
+    let Some((header, body)) = frame.split_at_mut_checked(FRAME_HEADER_BYTES) else { return };
     header[0..4].copy_from_slice(&FRAME_MAGIC);
     header[4..8].copy_from_slice(&length_u32(body.len()).to_le_bytes());
     header[8..12].copy_from_slice(&records.to_le_bytes());
     header[12..20].copy_from_slice(&first_seq.to_le_bytes());
     let checksum = checksum(&header[..CHECKSUM_AT], body);
     header[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
-    records
 }
 
 /// Reads a header; nothing is checked but its shape.
@@ -160,7 +170,10 @@ mod tests {
 
     fn frame(payloads: &[&[u8]]) -> Vec<u8> {
         let mut out = Vec::new();
-        encode(&mut out, 7 << 32, payloads.iter().copied());
+        for payload in payloads {
+            push(&mut out, |out| out.extend_from_slice(payload), usize::MAX);
+        }
+        seal(&mut out, 7 << 32, length_u32(payloads.len()));
         out
     }
 

@@ -1,6 +1,6 @@
 //! The spool: a segment log on the local disk, between a request and whoever reads it.
 //!
-//! A record is bytes with a sequence number (`seq`) that rises and is never used twice. Appends of many tasks are gathered by one
+//! A record is bytes with a sequence number (`seq`) that rises and is never used twice. Appends of many callers are gathered by one
 //! writer thread into a frame with a checksum and written with one `write(2)`; an append resolves after it, so killing the process
 //! loses nothing that was acknowledged. A sync every [`SpoolOptions::fsync_every`] bounds what a power cut can take.
 //!
@@ -14,6 +14,7 @@
 //! <dir>/cursors/<reader>     the next sequence number that the reader wants
 //! ```
 
+mod batch;
 mod cursor;
 mod error;
 mod frame;
@@ -24,9 +25,10 @@ mod segment;
 
 use bytes::Bytes;
 
+pub use batch::Batch;
 pub use error::{AppendError, ReadError, SpoolError};
 pub use frame::FrameError;
-pub use io::{Reader, Spool};
+pub use io::{Appended, Appending, Reader, Spool};
 pub use options::{RECORD_BYTES_MAX, SpoolOptions, WhenFull};
 
 /// One record as a reader gets it.

@@ -190,8 +190,18 @@ impl RawAccess {
 
     /// The record as one JSON object. Before `node` and `seq` are set they are left out, to be added by [`stamp`].
     pub fn encode(&self) -> Vec<u8> {
-        // Maps with text keys, numbers and text: serde_json has no way to fail on these.
-        serde_json::to_vec(self).unwrap_or_default()
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
+        out
+    }
+
+    /// The same, behind what `out` holds.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        let before = out.len();
+        // Maps with text keys, numbers and text, into memory: serde_json has no way to fail on these.
+        if serde_json::to_writer(&mut *out, self).is_err() {
+            out.truncate(before);
+        }
     }
 
     /// Reads one record.

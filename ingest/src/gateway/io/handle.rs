@@ -4,7 +4,7 @@ use http::{Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use uuid::Uuid;
 use whopulls_schemas::config::GatewayConfig;
-use whopulls_schemas::raw::{Kind, Outcome, TEXT_BYTES_MAX};
+use whopulls_schemas::raw::{Kind, TEXT_BYTES_MAX};
 
 use super::super::access::{Moments, Sent, host, record};
 use super::super::client_address::Peer;
@@ -14,7 +14,6 @@ use super::respond::{Answer, Body, refused};
 use super::server::Worker;
 use super::{file, oci};
 use crate::io::clock;
-use crate::metrics::RequestLabels;
 
 /// Answers one request and keeps its record before the head is sent.
 pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
@@ -31,11 +30,8 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     let Answer { response, answered } = answer;
     let GatewayConfig { trust, query_keys, .. } = &live.config;
     let record = record(&request, peer, trust, query_keys, moments, sent, answered);
-    worker.recorder.keep(&record, received).await;
-    let route = record.route.unwrap_or_else(|| "none".into());
-    let outcome = record.outcome.map_or("none", Outcome::as_str);
-    worker.metrics.requests.get_or_create(&RequestLabels { route, outcome }).inc();
-    worker.metrics.duration.observe(duration.as_secs_f64());
+    worker.count(record.route.as_deref(), record.outcome, duration);
+    worker.recorder.keep(|out| record.encode_into(out)).await;
     response
 }
 

@@ -11,14 +11,15 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use whopulls_schemas::config::Config;
+use whopulls_schemas::raw::Outcome;
 
 use super::super::client_address::Peer;
 use super::super::routes::RouteError;
 use super::connection::serve;
 use super::listen::listen;
 use super::live::Live;
-use super::recorder::Recorder;
-use crate::metrics::Metrics;
+use super::recorder::{Complaints, Recorder};
+use crate::metrics::{Counters, Metrics};
 use crate::spool::Spool;
 
 /// After a failed `accept`, such as too many open files.
@@ -61,17 +62,42 @@ fn lines(errors: &[RouteError]) -> String {
 pub struct Gateway {
     listeners: Vec<TcpListener>,
     address: SocketAddr,
-    worker: Worker,
+    common: Common,
+}
+
+/// What the threads share.
+#[derive(Debug, Clone)]
+struct Common {
+    live: Arc<ArcSwap<Live>>,
+    spool: Spool,
+    metrics: Metrics,
+    complaints: Arc<Complaints>,
+    /// One for each connection that may be served at once, over all threads.
+    permits: Arc<Semaphore>,
 }
 
 /// What the connections of one thread share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Worker {
     pub(super) live: Arc<ArcSwap<Live>>,
-    pub(super) recorder: Arc<Recorder>,
-    pub(super) metrics: Metrics,
-    /// One for each connection that may be served at once, over all threads.
+    pub(super) recorder: Recorder,
+    metrics: Metrics,
+    counters: Counters,
     permits: Arc<Semaphore>,
+}
+
+impl Worker {
+    fn new(common: Common) -> Self {
+        let Common { live, spool, metrics, complaints, permits } = common;
+        let counters = Counters::new(metrics.requests.clone());
+        Self { live, recorder: Recorder::new(spool, metrics.clone(), complaints), metrics, counters, permits }
+    }
+
+    /// Counts an answered request.
+    pub(super) fn count(&self, route: Option<&str>, outcome: Option<Outcome>, duration: Duration) {
+        self.counters.count(route, outcome);
+        self.metrics.duration.observe(duration.as_secs_f64());
+    }
 }
 
 impl Gateway {
@@ -86,13 +112,14 @@ impl Gateway {
         let failed = |source| GatewayError::Listen { address, source };
         let listeners = listen(address, gateway.threads.unwrap_or_else(threads)).map_err(failed)?;
         let address = listeners.first().map_or(Ok(address), TcpListener::local_addr).map_err(failed)?;
-        let worker = Worker {
+        let common = Common {
             live: Arc::new(ArcSwap::from_pointee(live)),
-            recorder: Arc::new(Recorder::new(spool, metrics.clone())),
+            spool,
             metrics,
+            complaints: Arc::default(),
             permits: Arc::new(Semaphore::new(gateway.connections_max)),
         };
-        Ok(Self { listeners, address, worker })
+        Ok(Self { listeners, address, common })
     }
 
     /// The address, with the port that was chosen for port 0.
@@ -105,11 +132,12 @@ impl Gateway {
     /// # Errors
     /// A thread cannot be started, or one ended before `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), GatewayError> {
-        let Self { listeners, worker, .. } = self;
+        let Self { listeners, common, .. } = self;
         let drained = CancellationToken::new();
         let _ends_the_threads = drained.clone().drop_guard();
         let started = listeners.into_iter().map(|listener| {
-            start(Arc::new(worker.clone()), listener, shutdown.clone(), drained.clone()).map_err(GatewayError::Thread)
+            start(Worker::new(common.clone()), listener, shutdown.clone(), drained.clone())
+                .map_err(GatewayError::Thread)
         });
         let ends: Vec<oneshot::Receiver<()>> = started.collect::<Result<_, _>>()?;
         let mut ended = futures::future::try_join_all(ends);
@@ -117,10 +145,10 @@ impl Gateway {
             () = shutdown.cancelled() => {}
             ended = &mut ended => return ended.map(drop).map_err(|_panic| GatewayError::Ended),
         }
-        let config = Arc::clone(&worker.live.load()).config.clone();
+        let config = Arc::clone(&common.live.load()).config.clone();
         let all = u32::try_from(config.connections_max).unwrap_or(u32::MAX);
         let waited =
-            tokio::time::timeout(Duration::from_secs(config.drain_timeout_s), worker.permits.acquire_many(all));
+            tokio::time::timeout(Duration::from_secs(config.drain_timeout_s), common.permits.acquire_many(all));
         if waited.await.is_err() {
             tracing::warn!(seconds = config.drain_timeout_s, "requests were still under way when the drain ended");
         }
@@ -137,15 +165,22 @@ fn threads() -> usize {
 /// Starts a thread that accepts until `shutdown`, and then keeps its event loop until `drained`: an upstream connection that was made on it may
 /// serve a request of another thread.
 fn start(
-    worker: Arc<Worker>,
+    worker: Worker,
     listener: TcpListener,
     shutdown: CancellationToken,
     drained: CancellationToken,
 ) -> io::Result<oneshot::Receiver<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let worker = Arc::new(worker);
+    let parked = Arc::clone(&worker);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || parked.recorder.hand_over())
+        .build()?;
     let (done, ended) = oneshot::channel();
     let body = move || {
         runtime.block_on(async move {
+            let keeping = Arc::clone(&worker);
+            tokio::spawn(async move { keeping.recorder.run_keeper().await });
             match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => accept_all(&worker, listener, shutdown).await,
                 Err(error) => tracing::error!(%error, "a thread of the gateway cannot listen"),

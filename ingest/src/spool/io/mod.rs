@@ -12,11 +12,12 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 
-use self::queue::{Entry, Payloads, Queue, Written};
+use self::queue::{Entry, Queue};
 use self::shared::Shared;
 use self::writer::Writer;
-use super::{AppendError, Lag, RECORD_BYTES_MAX, Recovery, SpoolError, SpoolOptions, SpoolStats};
+use super::{AppendError, Batch, Lag, Recovery, SpoolError, SpoolOptions, SpoolStats};
 
+pub use self::queue::{Appended, Appending};
 pub use self::reader::Reader;
 
 /// An open spool. Clones share it; the last one to go writes what is queued, syncs it and ends the threads.
@@ -54,22 +55,29 @@ impl Spool {
     /// # Errors
     /// The record was not written; see [`AppendError`].
     pub async fn append(&self, payload: Bytes) -> Result<u64, AppendError> {
-        let written = self.inner.queue.push(Payloads::One(payload))?;
-        written.await.map_err(|_writer_gone| AppendError::Closed)?
+        let mut batch = Batch::default();
+        batch.push(&payload)?;
+        self.append_batch(batch)?.await.last
+    }
+
+    /// Hands a batch to the writer, without waiting: what comes back resolves once `write(2)` has returned. An empty batch is an
+    /// append like others.
+    ///
+    /// # Errors
+    /// There is no room in the queue, or the batch is too large for a group; see [`AppendError`].
+    pub fn append_batch(&self, batch: Batch) -> Result<Appending, AppendError> {
+        self.inner.queue.push(batch)
     }
 
     /// Appends many records in order, waiting for room, and gives the sequence number of the last one. For imports; it blocks, so
-    /// it must not be called on an asynchronous task. An empty batch gives the end of the spool.
+    /// it must not be called on an asynchronous task. No records give the end of the spool.
     ///
     /// # Errors
-    /// The batch was not written, or (when it is larger than one group) only a first part of it.
+    /// The records were not written, or (when they are more than one group) only a first part of them.
     pub fn append_batch_blocking(&self, payloads: Vec<Bytes>) -> Result<u64, AppendError> {
         let mut last = self.end_seq();
-        let bytes: usize = payloads.iter().map(Bytes::len).sum();
-        let groups = if bytes <= queue::GROUP_BYTES_MAX { vec![payloads] } else { groups(payloads) };
-        for group in groups.into_iter().filter(|group| !group.is_empty()) {
-            let written = self.inner.write_or_queue(Payloads::Many(group))?;
-            last = written.blocking_recv().map_err(|_writer_gone| AppendError::Closed)??;
+        for batch in batches(&payloads)? {
+            last = self.inner.write_or_queue(batch)?.blocking().last?;
         }
         Ok(last)
     }
@@ -124,12 +132,11 @@ impl Spool {
 
 impl Inner {
     /// A caller that may block writes its group itself while the writer is idle: two changes of thread less.
-    fn write_or_queue(&self, payloads: Payloads) -> Result<Written, AppendError> {
+    fn write_or_queue(&self, batch: Batch) -> Result<Appending, AppendError> {
         let Ok(mut writer) = self.writer.try_lock() else {
-            return self.queue.push_blocking(payloads);
+            return self.queue.push_blocking(batch);
         };
-        payloads.as_slice().iter().try_for_each(check_size)?;
-        let (entry, written) = Entry::new(payloads);
+        let (entry, written) = Entry::new(batch);
         writer.commit(&mut vec![entry], files::now_ms());
         Ok(written)
     }
@@ -147,27 +154,18 @@ impl Drop for Inner {
     }
 }
 
-/// Cuts a batch into groups of at most [`queue::GROUP_BYTES_MAX`], or of one record.
-fn groups(payloads: Vec<Bytes>) -> Vec<Vec<Bytes>> {
-    let mut groups = vec![Vec::new()];
-    let mut group_bytes = 0;
+/// Puts records into batches of at most [`queue::GROUP_BYTES_MAX`], or of one record.
+fn batches(payloads: &[Bytes]) -> Result<Vec<Batch>, AppendError> {
+    let mut batches: Vec<Batch> = Vec::new();
     for payload in payloads {
-        if group_bytes + payload.len() > queue::GROUP_BYTES_MAX {
-            groups.push(Vec::new());
-            group_bytes = 0;
-        }
-        group_bytes += payload.len();
-        if let Some(group) = groups.last_mut() {
-            group.push(payload);
+        match batches.last_mut() {
+            Some(batch) if batch.bytes() + payload.len() <= queue::GROUP_BYTES_MAX => batch.push(payload)?,
+            _ => {
+                let mut batch = Batch::default();
+                batch.push(payload)?;
+                batches.push(batch);
+            }
         }
     }
-    groups
-}
-
-/// Refuses what could not be framed.
-fn check_size(payload: &Bytes) -> Result<(), AppendError> {
-    if payload.len() > RECORD_BYTES_MAX {
-        return Err(AppendError::TooLarge { bytes: payload.len(), max: RECORD_BYTES_MAX });
-    }
-    Ok(())
+    Ok(batches)
 }

@@ -1,51 +1,70 @@
 //! What waits for the writer thread.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::super::AppendError;
-use super::check_size;
+use super::super::{AppendError, Batch, RECORD_BYTES_MAX};
 
-/// A group ends when it holds this much; the largest group is this and one record at its maximum.
+/// A group ends when it holds this much; the largest group is this and one batch at its maximum, which a frame can hold.
 pub(super) const GROUP_BYTES_MAX: usize = 1 << 20;
+/// The largest batch: what fills a group, and one record at its maximum, with its length and the frame's header.
+const BATCH_BYTES_MAX: usize = GROUP_BYTES_MAX + RECORD_BYTES_MAX + 64;
 
-/// What one caller appends together.
+/// What became of a batch.
 #[derive(Debug)]
-pub(super) enum Payloads {
-    One(Bytes),
-    Many(Vec<Bytes>),
+pub struct Appended {
+    /// The sequence number of its last record, or why none of it was written.
+    pub last: Result<u64, AppendError>,
+    /// The batch, emptied: its memory serves the next one.
+    pub emptied: Batch,
 }
 
-impl Payloads {
-    pub(super) fn as_slice(&self) -> &[Bytes] {
-        match self {
-            Self::One(payload) => std::slice::from_ref(payload),
-            Self::Many(payloads) => payloads,
-        }
-    }
+/// A batch that waits to be written. When this is dropped, it may still be written.
+#[derive(Debug)]
+pub struct Appending(oneshot::Receiver<Appended>);
 
-    fn bytes(&self) -> usize {
-        self.as_slice().iter().map(Bytes::len).sum()
+impl Appending {
+    pub(super) fn blocking(self) -> Appended {
+        self.0.blocking_recv().unwrap_or_else(|_writer_gone| Appended::closed())
     }
 }
 
-pub(super) type Written = oneshot::Receiver<Result<u64, AppendError>>;
+impl Appended {
+    fn closed() -> Self {
+        Self { last: Err(AppendError::Closed), emptied: Batch::default() }
+    }
+}
 
-/// Payloads and who waits for them; the answer is the last one's sequence number.
+impl Future for Appending {
+    type Output = Appended;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Appended> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_writer_gone| Appended::closed()))
+    }
+}
+
+/// A batch and who waits for it.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) payloads: Payloads,
-    pub(super) answer: oneshot::Sender<Result<u64, AppendError>>,
+    pub(super) batch: Batch,
+    answer: oneshot::Sender<Appended>,
 }
 
 impl Entry {
-    pub(super) fn new(payloads: Payloads) -> (Self, Written) {
+    pub(super) fn new(batch: Batch) -> (Self, Appending) {
         let (answer, written) = oneshot::channel();
-        (Self { payloads, answer }, written)
+        (Self { batch, answer }, Appending(written))
+    }
+
+    pub(super) fn answer(mut self, last: Result<u64, AppendError>) {
+        self.batch.clear();
+        // Who asked may have gone; the record is kept all the same.
+        drop(self.answer.send(Appended { last, emptied: self.batch }));
     }
 }
 
@@ -72,23 +91,23 @@ impl Queue {
     }
 
     /// Queues at once or refuses at once.
-    pub(super) fn push(&self, payloads: Payloads) -> Result<Written, AppendError> {
-        payloads.as_slice().iter().try_for_each(check_size)?;
+    pub(super) fn push(&self, batch: Batch) -> Result<Appending, AppendError> {
+        check_size(&batch)?;
         let waiting = self.lock();
         if !self.has_room(&waiting) {
             return Err(AppendError::QueueFull { records: waiting.records });
         }
-        self.enter(waiting, payloads)
+        self.enter(waiting, batch)
     }
 
     /// Queues when there is room.
-    pub(super) fn push_blocking(&self, payloads: Payloads) -> Result<Written, AppendError> {
-        payloads.as_slice().iter().try_for_each(check_size)?;
+    pub(super) fn push_blocking(&self, batch: Batch) -> Result<Appending, AppendError> {
+        check_size(&batch)?;
         let waiting = self
             .room
             .wait_while(self.lock(), |w| !self.has_room(w) && !w.closed)
             .unwrap_or_else(PoisonError::into_inner);
-        self.enter(waiting, payloads)
+        self.enter(waiting, batch)
     }
 
     /// Waits up to `timeout` for work and moves at most one group into `group`. True when the queue is closed and empty.
@@ -99,13 +118,13 @@ impl Queue {
             .unwrap_or_else(PoisonError::into_inner);
         let mut group_bytes = 0;
         while group_bytes < GROUP_BYTES_MAX
-            && let Some(next_bytes) = waiting.entries.front().map(|e| e.payloads.bytes())
-            && (group.is_empty() || group_bytes + next_bytes <= 2 * GROUP_BYTES_MAX)
+            && let Some(next_bytes) = waiting.entries.front().map(|e| e.batch.bytes())
+            && (group.is_empty() || group_bytes + next_bytes <= BATCH_BYTES_MAX)
             && let Some(entry) = waiting.entries.pop_front()
         {
             group_bytes += next_bytes;
-            waiting.records -= entry.payloads.as_slice().len();
-            waiting.bytes -= next_bytes;
+            waiting.records -= entry.batch.records() as usize;
+            waiting.bytes -= entry.batch.capacity();
             group.push(entry);
         }
         self.room.notify_all();
@@ -124,13 +143,14 @@ impl Queue {
         waiting.entries.is_empty() || (waiting.records < self.records_max && waiting.bytes < self.bytes_max)
     }
 
-    fn enter(&self, mut waiting: MutexGuard<'_, Waiting>, payloads: Payloads) -> Result<Written, AppendError> {
+    fn enter(&self, mut waiting: MutexGuard<'_, Waiting>, batch: Batch) -> Result<Appending, AppendError> {
         if waiting.closed {
             return Err(AppendError::Closed);
         }
-        waiting.records += payloads.as_slice().len();
-        waiting.bytes += payloads.bytes();
-        let (entry, written) = Entry::new(payloads);
+        waiting.records += batch.records() as usize;
+        // What is held, not what is filled: a small batch may lie in a large buffer.
+        waiting.bytes += batch.capacity();
+        let (entry, written) = Entry::new(batch);
         let was_empty = waiting.entries.is_empty();
         waiting.entries.push_back(entry);
         drop(waiting);
@@ -143,4 +163,12 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Refuses what could not be framed.
+fn check_size(batch: &Batch) -> Result<(), AppendError> {
+    if batch.bytes() > BATCH_BYTES_MAX {
+        return Err(AppendError::TooLarge { bytes: batch.bytes(), max: BATCH_BYTES_MAX });
+    }
+    Ok(())
 }

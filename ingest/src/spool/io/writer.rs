@@ -8,11 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::super::frame;
 use super::super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
-use super::super::{AppendError, SpoolError};
+use super::super::{AppendError, Batch, SpoolError};
 use super::files::{self, at};
 use super::queue::{Entry, Queue};
 use super::shared::Shared;
@@ -78,7 +75,8 @@ pub(super) struct Writer {
     created_ms: u64,
     /// What the file holds past `bytes` is a failed write that could not be cut away yet.
     torn: bool,
-    buffer: Vec<u8>,
+    /// Batches of several callers that became one group.
+    merged: Batch,
     upkeep_due_ms: u64,
 }
 
@@ -92,43 +90,55 @@ impl Writer {
             bytes: SEGMENT_HEADER_BYTES as u64,
             created_ms: files::now_ms(),
             torn: false,
-            buffer: Vec::new(),
+            merged: Batch::default(),
             upkeep_due_ms: 0,
         }
     }
 
     /// Writes one group and answers everybody who waits for it.
     pub(super) fn commit(&mut self, group: &mut Vec<Entry>, now_ms: u64) {
-        self.buffer.clear();
-        let payloads = group.iter().flat_map(|e| e.payloads.as_slice()).map(Bytes::as_ref);
-        let records = frame::encode(&mut self.buffer, self.end_seq, payloads);
-        let written = self.write(now_ms);
+        let records: u32 = group.iter().map(|entry| entry.batch.records()).sum();
+        let written = match group.as_mut_slice() {
+            // The usual group is one thread's batch, which is a frame already.
+            [alone] => self.write(alone.batch.sealed(self.end_seq), records, now_ms),
+            many => {
+                let mut merged = std::mem::take(&mut self.merged);
+                merged.clear();
+                many.iter().for_each(|entry| merged.extend(&entry.batch));
+                let written = self.write(merged.sealed(self.end_seq), records, now_ms);
+                // A buffer that a burst made large is given back.
+                self.merged = if merged.capacity() > BUFFER_BYTES_KEPT { Batch::default() } else { merged };
+                written
+            }
+        };
         if let Err(error) = &written {
             self.shared.counters.write_failures.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%error, records, "a group was not written");
         }
-        let mut seq = self.end_seq;
-        if written.is_ok() {
-            self.end_seq += u64::from(records);
-            self.bytes += self.buffer.len() as u64;
-            self.shared.publish(self.end_seq, self.bytes, now_ms);
-            if self.shared.options.fsync_every.is_zero() {
-                self.shared.mark_synced(self.end_seq);
-            }
-        }
+        let mut seq = if written.is_ok() { self.end_seq - u64::from(records) } else { self.end_seq };
         for entry in group.drain(..) {
-            seq += entry.payloads.as_slice().len() as u64;
-            let answer = written.clone().map(|()| seq.saturating_sub(1));
-            // Who asked may have gone; the record is kept all the same.
-            drop(entry.answer.send(answer));
-        }
-        if self.buffer.capacity() > BUFFER_BYTES_KEPT {
-            self.buffer = Vec::new();
+            seq += u64::from(entry.batch.records());
+            entry.answer(written.clone().map(|()| seq.saturating_sub(1)));
         }
     }
 
-    fn write(&mut self, now_ms: u64) -> Result<(), AppendError> {
-        let wanted = self.buffer.len() as u64;
+    /// Writes a frame and makes it visible to readers.
+    fn write(&mut self, frame: &[u8], records: u32, now_ms: u64) -> Result<(), AppendError> {
+        if records == 0 {
+            return Ok(());
+        }
+        self.write_frame(frame, now_ms)?;
+        self.end_seq += u64::from(records);
+        self.bytes += frame.len() as u64;
+        self.shared.publish(self.end_seq, self.bytes, now_ms);
+        if self.shared.options.fsync_every.is_zero() {
+            self.shared.mark_synced(self.end_seq);
+        }
+        Ok(())
+    }
+
+    fn write_frame(&mut self, frame: &[u8], now_ms: u64) -> Result<(), AppendError> {
+        let wanted = frame.len() as u64;
         self.cut_torn().map_err(|e| self.failed(e))?;
         let max_bytes = self.shared.options.max_bytes;
         if self.shared.bytes() + wanted > max_bytes && self.shared.retain(now_ms, wanted) {
@@ -141,7 +151,7 @@ impl Writer {
             // The first sequence number in the frame is the same: a roll uses none.
         }
         let file = self.shared.active_file();
-        let mut result = file.write_all_at(&self.buffer, self.bytes);
+        let mut result = file.write_all_at(frame, self.bytes);
         if result.is_ok() && self.shared.options.fsync_every.is_zero() {
             result = file.sync_data();
         }
