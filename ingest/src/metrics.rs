@@ -12,6 +12,10 @@ use prometheus_client::registry::Registry;
 
 use whopulls_schemas::raw::Outcome;
 
+mod upstream;
+
+pub use upstream::{CacheLabels, CacheMetrics, UpstreamLabels, UpstreamMetrics, UpstreamResultLabels, UpstreamSeries};
+
 use crate::spool::{Lag, SpoolStats};
 
 /// Labels of `gateway_requests`.
@@ -73,6 +77,10 @@ pub struct Metrics {
     pub lost: Family<LostLabels, Counter>,
     /// Token requests to upstream registries.
     pub tokens: Counter,
+    /// Requests to upstreams.
+    pub upstream: UpstreamMetrics,
+    /// Manifests, small blobs and documents that are kept.
+    pub cache: CacheMetrics,
     /// Records that Kafka acknowledged.
     pub forwarded: Counter,
     /// Deliveries that failed and are tried again.
@@ -99,6 +107,8 @@ impl Metrics {
             recorded: Counter::default(),
             lost: Family::default(),
             tokens: Counter::default(),
+            upstream: UpstreamMetrics::default(),
+            cache: CacheMetrics::default(),
             forwarded: Counter::default(),
             forward_errors: Counter::default(),
             spool_bytes: Gauge::default(),
@@ -111,6 +121,8 @@ impl Metrics {
             forward_lag_bytes: Gauge::default(),
         };
         metrics.name_gateway(registry.sub_registry_with_prefix("whopulls_gateway"));
+        metrics.upstream.register(registry.sub_registry_with_prefix("whopulls_upstream"));
+        metrics.cache.register(registry.sub_registry_with_prefix("whopulls_cache"));
         metrics.name_spool(registry.sub_registry_with_prefix("whopulls_spool"));
         metrics.name_forward(registry.sub_registry_with_prefix("whopulls_forward"));
         metrics

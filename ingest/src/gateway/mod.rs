@@ -7,9 +7,12 @@
 mod access;
 mod claim;
 mod client_address;
+mod destination;
 mod document;
+mod health;
 mod hosts;
 mod io;
+mod lru;
 mod oci_path;
 mod opt_out;
 mod own_page;
@@ -17,7 +20,9 @@ mod pattern;
 mod privacy_page;
 mod registry_error;
 mod reload;
+mod retry;
 mod routes;
+mod stored;
 mod upstream_answer;
 
 use std::time::Duration;

@@ -4,27 +4,43 @@ use http::header::{self, HeaderMap, HeaderName};
 use serde::Deserialize;
 use whopulls_schemas::raw::{Child, ENTRIES_MAX, bounded};
 
+/// What an upstream wants to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    /// A token from a token service.
+    Bearer(TokenService),
+    /// User and password.
+    Basic,
+}
+
 /// Where a token is fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Challenge {
+pub(crate) struct TokenService {
     pub(crate) realm: String,
     pub(crate) service: Option<String>,
 }
 
 impl Challenge {
-    /// The first `Bearer` challenge of `WWW-Authenticate`. Its scope is not taken: a registry may name a placeholder, and the
-    /// gateway knows what it wants.
+    /// The first challenge of `WWW-Authenticate` that can be met, a token before a password. Its scope is not taken: a registry may name a
+    /// placeholder, and the gateway knows what it wants.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        headers.get_all(header::WWW_AUTHENTICATE).iter().find_map(|value| Self::parse(value.to_str().ok()?))
+        let values = headers.get_all(header::WWW_AUTHENTICATE).iter();
+        let mut challenges: Vec<Self> = values.filter_map(|value| Self::parse(value.to_str().ok()?)).collect();
+        challenges.sort_by_key(|challenge| *challenge == Self::Basic);
+        challenges.into_iter().next()
     }
 
     fn parse(value: &str) -> Option<Self> {
-        let (scheme, parameters) = value.trim().split_once(' ')?;
+        let value = value.trim();
+        let (scheme, parameters) = value.split_once(' ').unwrap_or((value, ""));
+        if scheme.eq_ignore_ascii_case("basic") {
+            return Some(Self::Basic);
+        }
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
         }
         let realm = parameter(parameters, "realm")?;
-        Some(Self { realm, service: parameter(parameters, "service") })
+        Some(Self::Bearer(TokenService { realm, service: parameter(parameters, "service") }))
     }
 }
 
@@ -46,11 +62,12 @@ fn parameter(parameters: &str, wanted: &str) -> Option<String> {
 }
 
 /// A token service's answer.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
     expires_in: Option<u64>,
+    pub(crate) issued_at: Option<String>,
 }
 
 /// What the token specification says when `expires_in` is absent.
@@ -59,6 +76,12 @@ const EXPIRES_IN_S_DEFAULT: u64 = 60;
 const EXPIRES_IN_S_MAX: u64 = 3600;
 
 impl TokenAnswer {
+    /// The token as it is handed on, and the seconds that it lives.
+    pub(crate) fn whole(&self) -> Option<(&str, u64)> {
+        let token = self.token.as_deref().or(self.access_token.as_deref()).filter(|t| !t.is_empty())?;
+        Some((token, self.expires_in.unwrap_or(EXPIRES_IN_S_DEFAULT)))
+    }
+
     /// The token and the seconds for which it is used: a tenth less than it lives.
     pub(crate) fn token(self) -> Option<(String, u64)> {
         let lives_s = self.expires_in.unwrap_or(EXPIRES_IN_S_DEFAULT).min(EXPIRES_IN_S_MAX);
@@ -145,7 +168,10 @@ mod tests {
     #[track_caller]
     fn check(value: &str, expected: Option<(&str, Option<&str>)>) {
         let found = Challenge::parse(value);
-        let found = found.as_ref().map(|c| (c.realm.as_str(), c.service.as_deref()));
+        let found = found.as_ref().map(|c| match c {
+            Challenge::Bearer(service) => (service.realm.as_str(), service.service.as_deref()),
+            Challenge::Basic => ("basic", None),
+        });
         assert_eq!(found, expected);
     }
 
@@ -157,7 +183,8 @@ mod tests {
         );
         check(r#"bearer scope="x,y", realm="https://a/t""#, Some(("https://a/t", None)));
         check("Bearer realm=https://a/t, service=s", Some(("https://a/t", Some("s"))));
-        check(r#"Basic realm="x""#, None);
+        check(r#"Basic realm="x""#, Some(("basic", None)));
+        check("Negotiate", None);
         check("Bearer", None);
         check(r#"Bearer realm="unclosed"#, None);
     }

@@ -10,6 +10,9 @@ use whopulls_schemas::raw::{Kind, Outcome, RawAccess};
 use crate::registry::{INDEX, MANIFEST, Registry, TokenServer, digest_of};
 use crate::support::{PATIENCE, Running, client, header, is_here, program};
 
+/// The token server stands on this machine.
+const LOOPBACK: &str = "upstream_networks = [\"127.0.0.0/8\"]";
+
 fn route(upstream: &str) -> String {
     format!(
         "[[route]]\nid = \"images\"\nkind = \"oci\"\nmatch = \"acme/{{image}}\"\nupstream = \"{upstream}\"\nname = \"up/{{image}}\"\n\
@@ -34,7 +37,7 @@ async fn a_pull_gets_the_registrys_bytes_and_leaves_one_record_a_request() {
     let storage = tempfile::tempdir().expect("a temporary directory");
     let registry = Registry::start(storage.path(), None);
     let (manifest, blob) = registry.push_image("up/app", "1.0", &layer()).await;
-    let mut gateway = Running::start("", &route(&registry.url(""))).await;
+    let mut gateway = Running::start(LOOPBACK, &route(&registry.url(""))).await;
     let client = client();
 
     let base = client.get(gateway.url("/v2/")).send().await.expect("an answer");
@@ -95,7 +98,7 @@ async fn an_index_is_recorded_with_its_children_and_tags_are_paged_under_the_pub
         {"mediaType": MANIFEST, "digest": manifest, "size": 1, "platform": {"os": "linux", "architecture": "amd64"}},
     ]});
     registry.push_manifest("up/app", "1.0", INDEX, &index.to_string()).await;
-    let mut gateway = Running::start("", &route(&registry.url(""))).await;
+    let mut gateway = Running::start(LOOPBACK, &route(&registry.url(""))).await;
     let request = client().get(gateway.url("/v2/acme/app/manifests/1.0")).header("accept", INDEX);
     assert_eq!(request.send().await.expect("an answer").status(), 200);
     let records = gateway.records();
@@ -138,7 +141,7 @@ async fn a_registry_that_wants_tokens_serves_clients_that_have_none() {
     let direct = client().get(registry.url("/v2/up/app/manifests/1.0")).send().await.expect("an answer");
     assert_eq!(direct.status(), 401, "the registry wants no token");
 
-    let mut gateway = Running::start("", &route(&registry.url(""))).await;
+    let mut gateway = Running::start(LOOPBACK, &route(&registry.url(""))).await;
     let pulls: Vec<_> = (0..20)
         .map(|_| {
             let request = client().get(gateway.url("/v2/acme/app/manifests/1.0")).header("accept", MANIFEST);
@@ -174,7 +177,7 @@ async fn skopeo_copies_an_image_from_a_registry_that_wants_tokens() {
     let (manifest, blob) = Registry::start(storage.path(), None).push_image("up/app", "1.0", &layer()).await;
     let tokens = TokenServer::start(storage.path()).await;
     let registry = Registry::start(storage.path(), Some(&tokens));
-    let mut gateway = Running::start("", &route(&registry.url(""))).await;
+    let mut gateway = Running::start(LOOPBACK, &route(&registry.url(""))).await;
     let target = gateway.dir.path().join("image");
     let copy = tokio::process::Command::new(program("skopeo"))
         .args(["--insecure-policy", "copy", "--src-tls-verify=false"])

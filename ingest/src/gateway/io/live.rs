@@ -1,11 +1,12 @@
 //! What answers: everything that a reload of the configuration replaces.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use whopulls_schemas::config::{Config, GatewayConfig};
 
 use super::super::routes::Routes;
 use super::server::GatewayError;
+use super::store::Store;
 use super::upstream::Upstreams;
 use crate::metrics::Metrics;
 
@@ -16,13 +17,19 @@ pub(super) struct Live {
     pub(super) config: GatewayConfig,
     pub(super) routes: Routes,
     pub(super) upstreams: Upstreams,
+    /// The one thing that a reload keeps.
+    pub(super) store: Arc<Store>,
 }
 
 impl Live {
-    pub(super) fn new(all: &Config, config: &GatewayConfig, metrics: &Metrics) -> Result<Self, GatewayError> {
+    pub(super) fn new(
+        all: &Config,
+        config: &GatewayConfig,
+        store: Arc<Store>,
+        metrics: &Metrics,
+    ) -> Result<Self, GatewayError> {
         let routes = Routes::compile(&all.routes, &all.upstreams).map_err(GatewayError::Routes)?;
-        let timeout = Duration::from_secs(config.upstream_timeout_s);
-        let upstreams = Upstreams::new(timeout, metrics.clone()).map_err(GatewayError::Client)?;
-        Ok(Self { config: config.clone(), routes, upstreams })
+        let upstreams = Upstreams::new(config, &all.upstreams, metrics)?;
+        Ok(Self { config: config.clone(), routes, upstreams, store })
     }
 }

@@ -1,7 +1,11 @@
 //! The gateway's sockets: its listener, its upstreams, its records.
 
+mod ask;
 mod connection;
+mod document;
 mod file;
+mod flight;
+mod guard;
 mod handle;
 mod listen;
 mod live;
@@ -9,7 +13,10 @@ mod oci;
 mod recorder;
 mod respond;
 mod server;
+mod store;
+mod store_files;
 mod token;
 mod upstream;
+mod upstream_error;
 
 pub use server::{Gateway, GatewayError};

@@ -12,8 +12,10 @@ use super::super::oci_path::{OciPath, is_digest};
 use super::super::registry_error::RegistryError;
 use super::super::routes::{OciTarget, Routes};
 use super::super::upstream_answer::{children, is_passed_on, public_link};
+use super::ask::{Ask, Auth, bounded_body};
 use super::respond::{API_VERSION, Answer, Body, empty, registry_error, whole};
-use super::upstream::{Question, UpstreamError, Upstreams, bounded_body};
+use super::upstream::Upstreams;
+use super::upstream_error::UpstreamError;
 
 /// The largest manifest of the distribution specification; such a body is read whole, for its children.
 const MANIFEST_BYTES_MAX: usize = 4 << 20;
@@ -69,18 +71,19 @@ async fn proxied(
     target: &OciTarget<'_>,
     answered: &mut Answered,
 ) -> Result<Response<Body>, UpstreamError> {
-    let question = Question {
-        method: &request.method,
-        target,
-        behind_name: &path.behind_name(),
-        query: request.uri.query(),
-        headers: &request.headers,
+    let query = request.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let ask = Ask {
+        method: request.method.clone(),
+        path: format!("/v2/{}/{}{query}", target.upstream_name, path.behind_name()),
+        headers: passed_up(&request.headers),
+        auth: Auth::Repository(target.upstream_name.clone()),
+        follow: false,
     };
-    let upstream = upstreams.ask(&question).await?;
+    let upstream = upstreams.get(&target.rule.upstream_id).ok_or(UpstreamError::Unknown)?.ask(&ask).await?.response;
     let status = upstream.status();
     answered.upstream_status = Some(status.as_u16());
     if status.is_server_error() {
-        return Err(UpstreamError::Unusable);
+        return Err(UpstreamError::Unusable("status"));
     }
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
         answered.outcome = Outcome::Redirected;
@@ -132,9 +135,10 @@ fn is_bounded(headers: &HeaderMap) -> bool {
 /// The upstream's redirect as a 307 with an absolute target and no length.
 fn redirect(upstream: &reqwest::Response) -> Result<Response<Body>, UpstreamError> {
     let location = upstream.headers().get(header::LOCATION).and_then(|l| l.to_str().ok());
-    let absolute = location.and_then(|l| upstream.url().join(l).ok()).ok_or(UpstreamError::Unusable)?;
+    let absolute = location.and_then(|l| upstream.url().join(l).ok()).ok_or(UpstreamError::Unusable("no location"))?;
     let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
-    let value = HeaderValue::try_from(absolute.as_str()).map_err(|_not_a_header| UpstreamError::Unusable)?;
+    let value =
+        HeaderValue::try_from(absolute.as_str()).map_err(|_not_a_header| UpstreamError::Unusable("no location"))?;
     response.headers_mut().insert(header::LOCATION, value);
     let (name, value) = API_VERSION;
     response.headers_mut().insert(name, value);
@@ -142,6 +146,13 @@ fn redirect(upstream: &reqwest::Response) -> Result<Response<Body>, UpstreamErro
         response.headers_mut().insert("docker-content-digest", digest.clone());
     }
     Ok(response)
+}
+
+fn passed_up(headers: &HeaderMap) -> HeaderMap {
+    const PASSED_UP: [header::HeaderName; 4] =
+        [header::ACCEPT, header::ACCEPT_ENCODING, header::RANGE, header::IF_RANGE];
+    let passed = headers.iter().filter(|(name, _)| PASSED_UP.contains(name));
+    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn passed_on(upstream: &HeaderMap) -> HeaderMap {
@@ -167,6 +178,6 @@ fn shown(error: &UpstreamError, answered: &mut Answered) -> RegistryError {
         }
         UpstreamError::Timeout => RegistryError::UpstreamTimeout,
         UpstreamError::TooLarge => RegistryError::ManifestTooLarge,
-        UpstreamError::Unusable | UpstreamError::Http(_) => RegistryError::UpstreamUnavailable,
+        _ => RegistryError::UpstreamUnavailable,
     }
 }

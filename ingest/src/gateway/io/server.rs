@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
-use whopulls_schemas::config::Config;
+use whopulls_schemas::config::{CacheConfig, Config};
 use whopulls_schemas::raw::Outcome;
 
 use super::super::client_address::Peer;
@@ -19,6 +20,7 @@ use super::connection::serve;
 use super::listen::listen;
 use super::live::Live;
 use super::recorder::{Complaints, Recorder};
+use super::store::Store;
 use crate::metrics::{Counters, Metrics};
 use crate::spool::Spool;
 
@@ -45,6 +47,22 @@ pub enum GatewayError {
     /// No TLS roots, or the like.
     #[error("make the client for upstream registries")]
     Client(#[source] reqwest::Error),
+    /// A certificate or password of an upstream.
+    #[error("read {} for an upstream", path.display())]
+    UpstreamFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The cache's folder cannot be used.
+    #[error("open the cache in {}", .dir.display())]
+    Cache {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The system gives no thread or no event loop.
     #[error("start a thread of the gateway")]
     Thread(#[source] io::Error),
@@ -108,7 +126,11 @@ impl Gateway {
     pub fn bind(config: &Config, spool: Spool, metrics: Metrics) -> Result<Self, GatewayError> {
         let gateway = config.gateway.as_ref().ok_or(GatewayError::NoListener)?;
         let address = gateway.listen.ok_or(GatewayError::NoListener)?;
-        let live = Live::new(config, gateway, &metrics)?;
+        let dir = config.cache_dir();
+        let CacheConfig { bytes_max, item_bytes_max, .. } = config.cache;
+        let store = Store::open(dir.as_deref(), bytes_max, item_bytes_max, metrics.cache.clone());
+        let store = store.map_err(|source| GatewayError::Cache { dir: dir.unwrap_or_default(), source })?;
+        let live = Live::new(config, gateway, Arc::new(store), &metrics)?;
         let failed = |source| GatewayError::Listen { address, source };
         let listeners = listen(address, gateway.threads.unwrap_or_else(threads)).map_err(failed)?;
         let address = listeners.first().map_or(Ok(address), TcpListener::local_addr).map_err(failed)?;

@@ -1,97 +1,138 @@
-//! Anonymous tokens of upstream registries: one per upstream and repository, fetched once however many wait for it.
+//! What an upstream wants to see: a token for each repository, fetched once however many wait for it, or the configured credentials.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::super::upstream_answer::{Challenge, TokenAnswer};
-use super::upstream::{UpstreamError, bounded_body};
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use prometheus_client::metrics::counter::Counter;
+use url::Url;
+
+use super::super::upstream_answer::{Challenge, TokenAnswer, TokenService};
+use super::ask::bounded_body;
+use super::upstream::Upstream;
+use super::upstream_error::UpstreamError;
 use crate::io::clock;
 
-/// Repositories whose tokens are kept. About 2 KiB each: 20 MiB.
-const TOKENS_MAX: usize = 10_000;
+/// Repositories of an upstream whose tokens are kept. About 2 KiB each: 8 MiB.
+const TOKENS_MAX: usize = 4096;
 /// A token service's answer is a token of at most some KiB.
 const TOKEN_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Configured credentials do not expire; they are taken up anew now and then like a token.
+const CREDENTIALS_LIVE: Duration = Duration::from_secs(3600);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tokens {
-    slots: Mutex<HashMap<(String, String), Slot>>,
+    slots: Mutex<HashMap<String, Slot>>,
+    fetched: Counter,
 }
 
 /// Whoever holds the lock fetches; the others wait and use what was fetched.
-type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+type Slot = Arc<tokio::sync::Mutex<Option<Held>>>;
 
 #[derive(Debug, Clone)]
-struct Token {
-    value: String,
+struct Held {
+    authorization: HeaderValue,
     until: Instant,
 }
 
 impl Tokens {
-    /// The token in hand for a repository, unless it is about to expire.
-    pub(super) async fn held(&self, upstream: &str, name: &str) -> Option<String> {
-        let slot = Arc::clone(self.lock().get(&(upstream.to_owned(), name.to_owned()))?);
-        let token = slot.lock().await;
-        token.as_ref().filter(|t| clock::monotonic() < t.until).map(|t| t.value.clone())
+    pub(super) fn new(fetched: Counter) -> Self {
+        Self { slots: Mutex::default(), fetched }
     }
 
-    /// A token that is not `refused`, the one that the upstream did not take.
-    pub(super) async fn fresh(
-        &self,
-        client: &reqwest::Client,
-        (upstream, name): (&str, &str),
-        challenge: &Challenge,
-        refused: Option<&str>,
-        timeout: Duration,
-    ) -> Result<String, UpstreamError> {
-        let slot = self.slot(upstream, name);
-        let mut held = slot.lock().await;
-        let now = clock::monotonic();
-        if let Some(token) = held.as_ref().filter(|t| now < t.until && Some(t.value.as_str()) != refused) {
-            return Ok(token.value.clone());
-        }
-        let fetched = tokio::time::timeout(timeout, fetch(client, name, challenge)).await;
-        let (value, lives_s) = fetched.map_err(|_elapsed| UpstreamError::Timeout)??;
-        *held = Some(Token { value: value.clone(), until: now + Duration::from_secs(lives_s) });
-        Ok(value)
+    /// The `Authorization` in hand for a repository, unless it is about to expire.
+    pub(super) async fn held(&self, name: &str) -> Option<HeaderValue> {
+        let slot = Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(name)?);
+        let held = slot.lock().await;
+        held.as_ref().filter(|held| clock::monotonic() < held.until).map(|held| held.authorization.clone())
     }
 
-    fn slot(&self, upstream: &str, name: &str) -> Slot {
-        let mut slots = self.lock();
-        let key = (upstream.to_owned(), name.to_owned());
-        if slots.len() >= TOKENS_MAX && !slots.contains_key(&key) {
+    fn slot(&self, name: &str) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= TOKENS_MAX && !slots.contains_key(name) {
             // Rare and cheap to make up for: every repository fetches one token again.
             slots.clear();
         }
-        Arc::clone(slots.entry(key).or_default())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::clone(slots.entry(name.to_owned()).or_default())
     }
 }
 
-async fn fetch(client: &reqwest::Client, name: &str, challenge: &Challenge) -> Result<(String, u64), UpstreamError> {
-    let mut url = url::Url::parse(&challenge.realm)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https"))
-        .ok_or(UpstreamError::Unusable)?;
-    {
-        let mut query = url.query_pairs_mut();
-        if let Some(service) = &challenge.service {
-            query.append_pair("service", service);
+impl Upstream {
+    /// What meets `challenge` and is not `refused`, which the upstream did not take.
+    pub(super) async fn authorization(
+        &self,
+        name: Option<&str>,
+        challenge: &Challenge,
+        refused: Option<&HeaderValue>,
+    ) -> Result<HeaderValue, UpstreamError> {
+        let slot = self.tokens.slot(name.unwrap_or_default());
+        let mut held = slot.lock().await;
+        let now = clock::monotonic();
+        if let Some(held) = held.as_ref().filter(|held| now < held.until && Some(&held.authorization) != refused) {
+            return Ok(held.authorization.clone());
         }
-        query.append_pair("scope", &format!("repository:{name}:pull"));
+        let (authorization, lives) = match challenge {
+            Challenge::Basic => {
+                let own = self.credentials.clone().filter(|own| Some(own) != refused);
+                (own.ok_or(UpstreamError::Denied(StatusCode::UNAUTHORIZED))?, CREDENTIALS_LIVE)
+            }
+            Challenge::Bearer(service) => {
+                let scopes: Vec<String> = name.map(|name| format!("repository:{name}:pull")).into_iter().collect();
+                let answer = self.token_of(service, &scopes, self.credentials.as_ref()).await?;
+                let (token, lives_s) = answer.token().ok_or(UpstreamError::Unusable("its token service gave none"))?;
+                (bearer(&token)?, Duration::from_secs(lives_s))
+            }
+        };
+        *held = Some(Held { authorization: authorization.clone(), until: now + lives });
+        Ok(authorization)
     }
-    let response = client.get(url).send().await?;
-    let status = response.status();
-    if status.is_client_error() {
-        return Err(UpstreamError::Denied(status));
+
+    /// Asks a token service, with `credentials` in its own way.
+    pub(super) async fn token_of(
+        &self,
+        service: &TokenService,
+        scopes: &[String],
+        credentials: Option<&HeaderValue>,
+    ) -> Result<TokenAnswer, UpstreamError> {
+        let mut url = Url::parse(&service.realm).map_err(|_no_url| UpstreamError::Unusable("its realm is no URL"))?;
+        if url.scheme() != "https" && self.base.starts_with("https:") {
+            return Err(UpstreamError::Unusable("its token service is not https"));
+        }
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(service) = &service.service {
+                query.append_pair("service", service);
+            }
+            for scope in scopes {
+                query.append_pair("scope", scope);
+            }
+        }
+        let client = self.guard.client_for(&url, &self.clients)?;
+        self.tokens.fetched.inc();
+        let mut request = client.get(url);
+        if let Some(credentials) = credentials {
+            request = request.header(header::AUTHORIZATION, credentials);
+        }
+        let response = request.send().await?;
+        match response.status() {
+            StatusCode::TOO_MANY_REQUESTS => Err(UpstreamError::RateLimited { retry_after: None }),
+            status if status.is_client_error() => Err(UpstreamError::Denied(status)),
+            status if status.is_server_error() => Err(UpstreamError::Status(status)),
+            status if !status.is_success() => Err(UpstreamError::Unusable("its token service gives no token")),
+            _ => {
+                let body = bounded_body(response, TOKEN_ANSWER_BYTES_MAX).await?;
+                serde_json::from_slice(&body)
+                    .map_err(|_not_json| UpstreamError::Unusable("its token service does not answer in JSON"))
+            }
+        }
     }
-    if !status.is_success() {
-        return Err(UpstreamError::Unusable);
-    }
-    let body = bounded_body(response, TOKEN_ANSWER_BYTES_MAX).await?;
-    let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_not_json| UpstreamError::Unusable)?;
-    answer.token().ok_or(UpstreamError::Unusable)
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, UpstreamError> {
+    let value = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut value = value.map_err(|_not_a_header| UpstreamError::Unusable("its token cannot be sent"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }

@@ -1,130 +1,160 @@
-//! Requests to upstream registries, with the token that they want.
+//! Upstreams: each with its clients, its bound on requests, its credentials, its tokens and its health.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderName};
-use http::{Method, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue};
+use tokio::sync::Semaphore;
+use whopulls_schemas::config::{GatewayConfig, SecretSource, UpstreamConfig};
 
-use super::super::routes::OciTarget;
-use super::super::upstream_answer::Challenge;
+use super::super::health::Health;
+use super::super::retry::Budget;
+use super::document::Documents;
+use super::guard::{Clients, Guard};
+use super::server::GatewayError;
 use super::token::Tokens;
-use crate::metrics::Metrics;
+use super::upstream_error::UpstreamError;
+use crate::io::clock;
+use crate::metrics::{Metrics, UpstreamSeries};
 
-/// Connections kept open to each upstream.
-const IDLE_MAX: usize = 64;
-/// What of the client's request goes to the upstream, unchanged. Never its `Authorization`.
-const PASSED_UP: [HeaderName; 5] =
-    [header::ACCEPT, header::ACCEPT_ENCODING, header::RANGE, header::IF_NONE_MATCH, header::IF_RANGE];
+/// A budget that is low is said at most this often.
+const SAY_EVERY_US: i64 = 60_000_000;
 
-/// The upstream did not give an answer that can be passed on.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum UpstreamError {
-    #[error("the upstream or its token service refused with {0}")]
-    Denied(StatusCode),
-    #[error("the upstream took too long")]
-    Timeout,
-    #[error("the upstream's answer cannot be used")]
-    Unusable,
-    #[error("the upstream's body is larger than expected")]
-    TooLarge,
-    #[error("ask the upstream")]
-    Http(#[source] reqwest::Error),
-}
-
-impl From<reqwest::Error> for UpstreamError {
-    fn from(error: reqwest::Error) -> Self {
-        if error.is_timeout() { Self::Timeout } else { Self::Http(error.without_url()) }
-    }
-}
-
+/// All upstreams, by id.
 #[derive(Debug)]
 pub(super) struct Upstreams {
-    client: reqwest::Client,
-    tokens: Tokens,
-    timeout: Duration,
-    metrics: Metrics,
+    by_id: HashMap<String, Arc<Upstream>>,
+    pub(super) documents: Documents,
 }
 
-/// One question to an upstream.
-pub(super) struct Question<'a> {
-    pub(super) method: &'a Method,
-    pub(super) target: &'a OciTarget<'a>,
-    /// The path behind the repository name.
-    pub(super) behind_name: &'a str,
-    pub(super) query: Option<&'a str>,
-    pub(super) headers: &'a HeaderMap,
-}
-
-impl Question<'_> {
-    fn url(&self) -> String {
-        let query = self.query.map(|q| format!("?{q}")).unwrap_or_default();
-        let OciTarget { rule, upstream_name, .. } = self.target;
-        format!("{}/v2/{upstream_name}/{}{query}", rule.upstream, self.behind_name)
-    }
+/// One upstream.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) id: String,
+    /// Without a slash at its end.
+    pub(super) base: String,
+    pub(super) timeout: Duration,
+    pub(super) retries_max: usize,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) clients: Clients,
+    pub(super) guard: Arc<Guard>,
+    /// `Basic …`
+    pub(super) credentials: Option<HeaderValue>,
+    pub(super) tokens: Tokens,
+    pub(super) metrics: UpstreamSeries,
+    health: Mutex<Health>,
+    low_said: AtomicI64,
+    retries: AtomicUsize,
+    random: RandomState,
 }
 
 impl Upstreams {
-    pub(super) fn new(timeout: Duration, metrics: Metrics) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("whopulls/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(timeout)
-            .read_timeout(timeout)
-            .pool_max_idle_per_host(IDLE_MAX)
-            .build()?;
-        Ok(Self { client, tokens: Tokens::default(), timeout, metrics })
+    pub(super) fn new(
+        gateway: &GatewayConfig,
+        upstreams: &[UpstreamConfig],
+        metrics: &Metrics,
+    ) -> Result<Self, GatewayError> {
+        let mut guard = Guard::new(gateway.upstream_networks.clone(), metrics.upstream.forbidden.clone());
+        let timeout =
+            |upstream: &UpstreamConfig| Duration::from_secs(upstream.timeout_s.unwrap_or(gateway.upstream_timeout_s));
+        let clients = upstreams.iter().map(|upstream| guard.name(upstream, timeout(upstream)));
+        let clients: Vec<Clients> = clients.collect::<Result<_, _>>()?;
+        let guard = Arc::new(guard);
+        let mut by_id = HashMap::new();
+        for (upstream, clients) in upstreams.iter().zip(clients) {
+            let made = Upstream {
+                id: upstream.id.clone(),
+                base: upstream.url.as_str().trim_end_matches('/').to_owned(),
+                timeout: timeout(upstream),
+                retries_max: upstream.retries_max,
+                permits: Arc::new(Semaphore::new(upstream.requests_max)),
+                clients,
+                guard: Arc::clone(&guard),
+                credentials: credentials(upstream)?,
+                tokens: Tokens::new(metrics.tokens.clone()),
+                metrics: metrics.upstream.of(&upstream.id),
+                health: Mutex::default(),
+                low_said: AtomicI64::new(i64::MIN),
+                retries: AtomicUsize::new(0),
+                random: RandomState::new(),
+            };
+            by_id.insert(upstream.id.clone(), Arc::new(made));
+        }
+        Ok(Self { by_id, documents: Documents::new(metrics.upstream.shared.clone()) })
     }
 
-    /// Asks, and when the upstream wants a token gets one and asks again, once.
-    pub(super) async fn ask(&self, question: &Question<'_>) -> Result<reqwest::Response, UpstreamError> {
-        let key = (question.target.rule.upstream.as_str(), question.target.upstream_name.as_str());
-        let held = self.tokens.held(key.0, key.1).await;
-        let response = self.send(question, held.as_deref()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return passable(response);
+    pub(super) fn get(&self, id: &str) -> Option<&Arc<Upstream>> {
+        self.by_id.get(id)
+    }
+}
+
+impl Upstream {
+    /// Who has another way takes it at once.
+    pub(super) fn is_backing_off(&self) -> bool {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).is_backing_off(clock::monotonic())
+    }
+
+    pub(super) fn note<T>(&self, result: &Result<T, UpstreamError>) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(_) | Err(UpstreamError::Denied(_)) => health.handle_answer(),
+            Err(error) if error.is_sickness() => health.handle_failure(clock::monotonic()),
+            Err(_) => {}
         }
-        let Some(challenge) = Challenge::of(response.headers()) else {
-            return Err(UpstreamError::Denied(response.status()));
+    }
+
+    /// Takes over what the upstream says of its budget, and says when that is low.
+    pub(super) fn note_budget(&self, headers: &HeaderMap) {
+        let Some(budget) = Budget::of(headers) else {
+            return;
         };
-        drop(response);
-        self.metrics.tokens.inc();
-        let token = self.tokens.fresh(&self.client, key, &challenge, held.as_deref(), self.timeout).await?;
-        passable(self.send(question, Some(&token)).await?)
+        self.metrics.set_remaining(budget.remaining);
+        if !budget.is_low() {
+            return;
+        }
+        let (now, said) = (clock::now().0, self.low_said.load(Ordering::Relaxed));
+        let due = said == i64::MIN || now.saturating_sub(said) >= SAY_EVERY_US;
+        if due && self.low_said.compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(
+                upstream = self.id,
+                remaining = budget.remaining,
+                limit = budget.limit,
+                "the upstream will soon refuse requests: less than a tenth of its rate limit is left"
+            );
+        }
     }
 
-    async fn send(&self, question: &Question<'_>, token: Option<&str>) -> Result<reqwest::Response, UpstreamError> {
-        let mut request = self.client.request(question.method.clone(), question.url());
-        for name in &PASSED_UP {
-            for value in question.headers.get_all(name) {
-                request = request.header(name, value);
-            }
-        }
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        let answered = tokio::time::timeout(self.timeout, request.send()).await;
-        Ok(answered.map_err(|_elapsed| UpstreamError::Timeout)??)
+    /// A number that nobody foresees, for jitter.
+    pub(super) fn random(&self) -> u64 {
+        self.random.hash_one(self.retries.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// A client that has no credentials to give must not be asked for some.
-fn passable(response: reqwest::Response) -> Result<reqwest::Response, UpstreamError> {
-    match response.status() {
-        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Err(UpstreamError::Denied(status)),
-        _ => Ok(response),
-    }
+/// The configured credentials as HTTP Basic has them.
+fn credentials(upstream: &UpstreamConfig) -> Result<Option<HeaderValue>, GatewayError> {
+    let (Some(user), Some(password)) = (&upstream.username, &upstream.password) else {
+        return Ok(None);
+    };
+    let value = match password {
+        SecretSource::Given(secret) => basic(user, secret.reveal()),
+        SecretSource::File(path) => {
+            let failed = |source| GatewayError::UpstreamFile { path: path.clone(), source };
+            let text = std::fs::read_to_string(path).map_err(failed)?;
+            basic(user, text.trim_end_matches(['\r', '\n']))
+        }
+    };
+    Ok(Some(value))
 }
 
-/// The whole body, when it is within `bytes_max`.
-pub(super) async fn bounded_body(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes, UpstreamError> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > bytes_max {
-            return Err(UpstreamError::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
+fn basic(user: &str, password: &str) -> HeaderValue {
+    let text = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    // Base64 is always a header value.
+    let mut value = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
 }
