@@ -27,8 +27,10 @@ mod upstream_answer;
 
 use std::time::Duration;
 
+pub(crate) use io::LiveSwitch;
 pub use io::{Gateway, GatewayError};
 pub use pattern::PatternError;
+pub(crate) use reload::keep_started;
 pub use routes::{RouteError, RouteErrors, check_routes};
 
 pub(crate) use pattern::{Pattern, value_of};

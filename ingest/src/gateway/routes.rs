@@ -1,6 +1,7 @@
 //! From the configured rules to the one that answers a request.
 
 use std::fmt;
+use std::sync::Arc;
 
 use iri_string::spec::UriSpec;
 use iri_string::template::UriTemplateString;
@@ -9,6 +10,7 @@ use whopulls_schemas::config::{
     Config, FilePattern, FileRoute, OciRoute, RouteConfig, RouteRule, UpstreamConfig, UpstreamRef,
 };
 
+use super::hosts::HostMap;
 use super::pattern::{Pattern, PatternError, Template, Variables, value_of};
 
 /// A rule that cannot be compiled.
@@ -57,6 +59,8 @@ pub(crate) struct Routes {
 pub(crate) struct Route<R> {
     pub(crate) id: String,
     host: Option<String>,
+    /// Hosts that stand for every rule's.
+    everywhere: Arc<HostMap<()>>,
     pattern: Pattern,
     pub(crate) rule: R,
 }
@@ -124,6 +128,14 @@ impl Routes {
         if errors.is_empty() { Ok(routes) } else { Err(errors) }
     }
 
+    /// The same rules, every one of which answers under these hosts as well: they say who asks, not what is asked for.
+    pub(crate) fn also_on(mut self, hosts: HostMap<()>) -> Self {
+        let hosts = Arc::new(hosts);
+        self.oci.iter_mut().for_each(|route| route.everywhere = Arc::clone(&hosts));
+        self.files.iter_mut().for_each(|route| route.everywhere = Arc::clone(&hosts));
+        self
+    }
+
     /// The first rule that knows the repository `name`.
     pub(crate) fn repository<'a>(&'a self, host: Option<&str>, name: &'a str) -> Option<OciTarget<'a>> {
         self.oci.iter().filter(|route| route.is_for(host)).find_map(|route| {
@@ -160,11 +172,12 @@ impl Routes {
 
 impl<R> Route<R> {
     fn new(config: &RouteConfig, pattern: Pattern, rule: R) -> Self {
-        Self { id: config.id.clone(), host: config.host.clone(), pattern, rule }
+        Self { id: config.id.clone(), host: config.host.clone(), everywhere: Arc::default(), pattern, rule }
     }
 
     fn is_for(&self, host: Option<&str>) -> bool {
-        self.host.as_deref().is_none_or(|own| host.is_some_and(|asked| asked.eq_ignore_ascii_case(own)))
+        let is_asked = |own, host: &str| host.eq_ignore_ascii_case(own) || self.everywhere.get(host).is_some();
+        self.host.as_deref().is_none_or(|own| host.is_some_and(|host| is_asked(own, host)))
     }
 }
 
@@ -273,6 +286,16 @@ mod tests {
         let any = "https://cdn.example.org/1/a%20b?x";
         check_file(Some("GET.example.org"), "/tool/1/a%20b", Some("x"), Some(("any", any, "tool")));
         check_file(None, "/tool/1/a", None, None);
+    }
+
+    #[test]
+    fn a_host_that_says_who_asks_has_the_rules_of_every_host() {
+        let standing = [("NoInfo.example.org", ())].into_iter().collect();
+        let routes = routes(RULES).expect("the rules are good").also_on(standing);
+        let found = |host, path| routes.file(Some(host), path, None).map(|target| target.route.to_owned());
+        assert_eq!(found("noinfo.EXAMPLE.org", "/tool/1/a").as_deref(), Some("any"));
+        assert_eq!(found("noinfo.example.org", "/releases/1/app-a-b.tar.gz").as_deref(), Some("files"));
+        assert_eq!(found("other.example.org", "/tool/1/a"), None);
     }
 
     #[test]

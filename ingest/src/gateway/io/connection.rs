@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::client_address::Peer;
 use super::handle::handle;
 use super::server::Worker;
+use crate::metrics::Refusal;
 
 /// A request head, with all its fields.
 const HEAD_BYTES_MAX: usize = 32 << 10;
@@ -30,6 +31,7 @@ where
 {
     let header_timeout = Duration::from_secs(worker.live.load().config.header_timeout_s);
     let builder = builder(header_timeout);
+    let metrics = worker.metrics.clone();
     let begun = Arc::new(AtomicBool::new(false));
     let service = service_fn({
         let begun = Arc::clone(&begun);
@@ -48,6 +50,9 @@ where
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(error, "a connection ended");
+                    if let Some(reason) = refusal(error.as_ref()) {
+                        metrics.refuse(reason);
+                    }
                 }
                 return;
             }
@@ -58,10 +63,21 @@ where
             () = first_head.as_mut(), if first_head_due => {
                 first_head_due = false;
                 if !begun.load(Ordering::Relaxed) {
+                    metrics.refuse(Refusal::SlowHead);
                     return;
                 }
             }
         }
+    }
+}
+
+/// Why a connection was closed on its client, when the client is the reason.
+fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    match error {
+        error if error.is_timeout() => Some(Refusal::SlowHead),
+        error if error.is_parse() => Some(Refusal::Malformed),
+        _ => None,
     }
 }
 

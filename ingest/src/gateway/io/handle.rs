@@ -1,19 +1,26 @@
 //! One request: its answer, the record of it, and only then the response.
 
-use http::{Request, Response, StatusCode, header};
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use uuid::Uuid;
 use whopulls_schemas::config::GatewayConfig;
 use whopulls_schemas::raw::{Kind, TEXT_BYTES_MAX};
 
 use super::super::access::{Moments, Sent, host, record};
+use super::super::claim::ClaimOutcome;
 use super::super::client_address::Peer;
 use super::super::oci_path::OciPath;
+use super::super::opt_out::withhold;
 use super::live::Live;
 use super::respond::{Answer, Body, refused};
 use super::server::Worker;
-use super::{file, oci};
+use super::{file, oci, own};
 use crate::io::clock;
+
+/// Where registry clients ask for a token.
+const TOKEN_PATH: &str = "/v2/token";
 
 /// Answers one request and keeps its record before the head is sent.
 pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
@@ -22,20 +29,46 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
     // One and the same for the whole of the request, whatever is reloaded meanwhile.
     let live = worker.live.load_full();
     let (request, _body) = request.into_parts();
-    let answer = answer(&live, &request).await;
+    if let Some(page) = live.own_pages.find(host(&request), request.uri.path()) {
+        return own::answer(page, &live.privacy_page, &request, worker.is_ending());
+    }
+    let claim = claim(&live, &request);
+    let answer = match claim {
+        ClaimOutcome::WrongPassword => own::wrong_password(Kind::Other),
+        ClaimOutcome::Nobody | ClaimOutcome::Known(_) => answer(&live, &request).await,
+    };
     let duration = begun.elapsed();
     let moments =
         Moments { id: Uuid::now_v7(), received, duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX) };
     let sent = Sent { status: answer.response.status().as_u16(), bytes: length(&answer.response) };
-    let Answer { response, answered } = answer;
+    let Answer { mut response, answered } = answer;
     let GatewayConfig { trust, query_keys, .. } = &live.config;
-    let record = record(&request, peer, trust, query_keys, moments, sent, answered);
-    worker.count(record.route.as_deref(), record.outcome, duration);
+    let mut record = record(&request, peer, trust, query_keys, moments, sent, answered);
+    if let ClaimOutcome::Known(claim) = claim {
+        record.claim = Some(claim.clone());
+    }
+    if live.opt_out.covers(host(&request), record.client_ip) {
+        withhold(&mut record);
+        worker.metrics.opt_outs.inc();
+    }
+    worker.count(&record, duration);
     worker.recorder.keep(|out| record.encode_into(out)).await;
+    if worker.is_ending() && request.version <= Version::HTTP_11 {
+        // The client goes elsewhere with its next request, and none is lost to a connection that closes.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
-async fn answer(live: &Live, request: &http::request::Parts) -> Answer {
+/// Who says that he asks. At the token endpoint the credentials are for the upstream.
+fn claim<'a>(live: &'a Live, request: &Parts) -> ClaimOutcome<'a> {
+    let host = host(request);
+    let is_for_upstream = request.uri.path() == TOKEN_PATH && live.routes.has_registry(host);
+    let authorization = request.headers.get(header::AUTHORIZATION).filter(|_| !is_for_upstream);
+    live.organizations.claim(host, authorization)
+}
+
+async fn answer(live: &Live, request: &Parts) -> Answer {
     if request.uri.path().len() > TEXT_BYTES_MAX {
         return refused(StatusCode::URI_TOO_LONG, Kind::Other, "the path is too long\n");
     }

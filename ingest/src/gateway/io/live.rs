@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use whopulls_schemas::config::{Config, GatewayConfig};
 
+use super::super::claim::Organizations;
+use super::super::hosts::HostMap;
+use super::super::opt_out::OptOut;
+use super::super::own_page::OwnPages;
+use super::super::privacy_page::PrivacyPage;
 use super::super::routes::Routes;
 use super::server::GatewayError;
 use super::store::Store;
@@ -17,6 +23,10 @@ pub(super) struct Live {
     pub(super) config: GatewayConfig,
     pub(super) routes: Routes,
     pub(super) upstreams: Upstreams,
+    pub(super) organizations: Organizations,
+    pub(super) opt_out: OptOut,
+    pub(super) own_pages: OwnPages,
+    pub(super) privacy_page: PrivacyPage,
     /// The one thing that a reload keeps.
     pub(super) store: Arc<Store>,
 }
@@ -28,8 +38,58 @@ impl Live {
         store: Arc<Store>,
         metrics: &Metrics,
     ) -> Result<Self, GatewayError> {
-        let routes = Routes::compile(&all.routes, &all.upstreams).map_err(GatewayError::Routes)?;
         let upstreams = Upstreams::new(config, &all.upstreams, metrics)?;
-        Ok(Self { config: config.clone(), routes, upstreams, store })
+        Self::with(all, config, upstreams, store)
+    }
+
+    /// What answers by a new configuration. The cache stays, and of an upstream whatever its settings allow.
+    fn next(&self, all: &Config, config: &GatewayConfig, metrics: &Metrics) -> Result<Self, GatewayError> {
+        let upstreams = self.upstreams.reconfigured(config, &all.upstreams, metrics)?;
+        Self::with(all, config, upstreams, Arc::clone(&self.store))
+    }
+
+    fn with(
+        all: &Config,
+        config: &GatewayConfig,
+        upstreams: Upstreams,
+        store: Arc<Store>,
+    ) -> Result<Self, GatewayError> {
+        let routes = Routes::compile(&all.routes, &all.upstreams).map_err(GatewayError::Routes)?;
+        let of_organizations = all.organizations.iter().flat_map(|organization| &organization.hosts);
+        let standing: HostMap<()> = of_organizations.chain(&all.privacy.opt_out_hosts).map(|host| (host, ())).collect();
+        Ok(Self {
+            config: config.clone(),
+            routes: routes.also_on(standing),
+            upstreams,
+            organizations: Organizations::of(&all.organizations),
+            opt_out: OptOut::of(&all.privacy),
+            own_pages: OwnPages::beside(&all.routes),
+            privacy_page: PrivacyPage::of(all, config),
+            store,
+        })
+    }
+}
+
+/// Puts another [`Live`] in place of the one that answers.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveSwitch {
+    live: Arc<ArcSwap<Live>>,
+    metrics: Metrics,
+}
+
+impl LiveSwitch {
+    pub(super) fn new(live: Arc<ArcSwap<Live>>, metrics: Metrics) -> Self {
+        Self { live, metrics }
+    }
+
+    /// Answers by `config` from the next request on. What is under way ends as it began.
+    ///
+    /// # Errors
+    /// A rule is wrong, or a file that an upstream needs cannot be read. What answered goes on to.
+    pub(crate) fn replace(&self, config: &Config) -> Result<(), GatewayError> {
+        let gateway = config.gateway.as_ref().ok_or(GatewayError::NoListener)?;
+        let next = self.live.load().next(config, gateway, &self.metrics)?;
+        self.live.store(Arc::new(next));
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod handle;
 mod listen;
 mod live;
 mod oci;
+mod own;
 mod recorder;
 mod respond;
 mod server;
@@ -19,4 +20,5 @@ mod token;
 mod upstream;
 mod upstream_error;
 
+pub(crate) use live::LiveSwitch;
 pub use server::{Gateway, GatewayError};

@@ -12,13 +12,13 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use whopulls_schemas::config::{CacheConfig, Config};
-use whopulls_schemas::raw::Outcome;
+use whopulls_schemas::raw::RawAccess;
 
 use super::super::client_address::Peer;
 use super::super::routes::RouteError;
 use super::connection::serve;
 use super::listen::listen;
-use super::live::Live;
+use super::live::{Live, LiveSwitch};
 use super::recorder::{Complaints, Recorder};
 use super::store::Store;
 use crate::metrics::{Counters, Metrics};
@@ -99,22 +99,30 @@ struct Common {
 pub(super) struct Worker {
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) recorder: Recorder,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     counters: Counters,
     permits: Arc<Semaphore>,
+    /// Cancelled when the gateway is told to stop.
+    ending: CancellationToken,
 }
 
 impl Worker {
-    fn new(common: Common) -> Self {
+    fn new(common: Common, ending: CancellationToken) -> Self {
         let Common { live, spool, metrics, complaints, permits } = common;
-        let counters = Counters::new(metrics.requests.clone());
-        Self { live, recorder: Recorder::new(spool, metrics.clone(), complaints), metrics, counters, permits }
+        let counters = Counters::new(&metrics);
+        let recorder = Recorder::new(spool, metrics.clone(), complaints);
+        Self { live, recorder, metrics, counters, permits, ending }
     }
 
     /// Counts an answered request.
-    pub(super) fn count(&self, route: Option<&str>, outcome: Option<Outcome>, duration: Duration) {
-        self.counters.count(route, outcome);
+    pub(super) fn count(&self, record: &RawAccess, duration: Duration) {
+        self.counters.count(record);
         self.metrics.duration.observe(duration.as_secs_f64());
+    }
+
+    /// Whether the gateway was told to stop.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.is_cancelled()
     }
 }
 
@@ -149,7 +157,13 @@ impl Gateway {
         self.address
     }
 
-    /// Answers until `shutdown`, then lets requests under way end within `gateway.drain_timeout_s`.
+    /// With which a reload puts other rules in place.
+    pub(crate) fn switch(&self) -> LiveSwitch {
+        LiveSwitch::new(Arc::clone(&self.common.live), self.common.metrics.clone())
+    }
+
+    /// Answers until `shutdown` and for `gateway.drain_delay_s` after it, then lets requests under way end within
+    /// `gateway.drain_timeout_s`.
     ///
     /// # Errors
     /// A thread cannot be started, or one ended before `shutdown`.
@@ -157,9 +171,11 @@ impl Gateway {
         let Self { listeners, common, .. } = self;
         let drained = CancellationToken::new();
         let _ends_the_threads = drained.clone().drop_guard();
+        let closing = CancellationToken::new();
+        let _closes_the_doors = closing.clone().drop_guard();
         let started = listeners.into_iter().map(|listener| {
-            start(Worker::new(common.clone()), listener, shutdown.clone(), drained.clone())
-                .map_err(GatewayError::Thread)
+            let worker = Worker::new(common.clone(), shutdown.clone());
+            start(worker, listener, closing.clone(), drained.clone()).map_err(GatewayError::Thread)
         });
         let ends: Vec<oneshot::Receiver<()>> = started.collect::<Result<_, _>>()?;
         let mut ended = futures::future::try_join_all(ends);
@@ -168,6 +184,8 @@ impl Gateway {
             ended = &mut ended => return ended.map(drop).map_err(|_panic| GatewayError::Ended),
         }
         let config = Arc::clone(&common.live.load()).config.clone();
+        tokio::time::sleep(Duration::from_secs(config.drain_delay_s)).await;
+        closing.cancel();
         let all = u32::try_from(config.connections_max).unwrap_or(u32::MAX);
         let waited =
             tokio::time::timeout(Duration::from_secs(config.drain_timeout_s), common.permits.acquire_many(all));
@@ -231,6 +249,7 @@ async fn accept_all(worker: &Arc<Worker>, listener: tokio::net::TcpListener, shu
                 tokio::spawn(async move {
                     let connections = worker.metrics.connections.clone();
                     connections.inc();
+                    worker.metrics.connections_accepted.inc();
                     serve(worker, stream, Peer::plain(peer.ip()), shutdown).await;
                     connections.dec();
                     drop(permit);
