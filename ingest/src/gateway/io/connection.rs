@@ -50,7 +50,10 @@ where
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(error, "a connection ended");
-                    if let Some(reason) = refusal(error.as_ref()) {
+                    // A connection that waits for a next request for too long is idle, not refused.
+                    if !begun.load(Ordering::Relaxed)
+                        && let Some(reason) = refusal(error.as_ref())
+                    {
                         metrics.refuse(reason);
                     }
                 }
