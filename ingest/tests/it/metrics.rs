@@ -84,7 +84,7 @@ async fn requests_are_counted_by_rule_outcome_and_status_and_bytes_by_rule() {
         "whopulls_gateway_requests_total{route=\"files\",outcome=\"redirected\",status=\"3xx\"} 2",
         "whopulls_gateway_requests_total{route=\"files\",outcome=\"refused\",status=\"4xx\"} 1",
         "whopulls_gateway_requests_total{route=\"none\",outcome=\"refused\",status=\"4xx\"} 1",
-        "whopulls_gateway_sent_bytes_total{route=\"none\"} 32",
+        "whopulls_gateway_sent_bytes_total{route=\"none\"} 31",
         "whopulls_config_last_reload_successful 1",
         &format!("whopulls_build_info{{version=\"{version}\"}} 1"),
     ] {

@@ -140,9 +140,11 @@ async fn a_bad_file_is_refused_whole_and_the_old_rules_stay_until_it_is_mended()
     place.write(&format!("{}colour = \"red\"\n[[route]]\nid = \"f\"\nkind = \"tape\"\n", rule(2)));
     process.signal("HUP");
     until("the file is refused", async || place.reloads("refused").await > 0.5).await;
+    // The mistakes are lines of their own, in the order of the file.
+    until("every mistake is told", async || process.log().contains("tape")).await;
     let log = process.log();
     assert!(log.contains("ERROR") && log.contains("the one before it stays in use"), "{log}");
-    assert!(log.contains("`colour`") && log.contains("tape"), "not every mistake is told: {log}");
+    assert!(log.contains("2 mistakes") && log.contains("`colour`"), "{log}");
     assert_eq!(location(&process).await, first);
     assert!(place.metric("whopulls_config_last_reload_successful").await < 0.5);
 
