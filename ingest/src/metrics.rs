@@ -14,6 +14,8 @@ use prometheus_client::registry::Registry;
 
 use whopulls_schemas::raw::{Outcome, RawAccess};
 
+use crate::gateway::connection_metrics::ConnectionMetrics;
+
 mod process;
 mod upstream;
 
@@ -39,31 +41,6 @@ pub struct RequestLabels {
 pub struct RouteLabels {
     /// The rule's id, or `none`.
     pub route: String,
-}
-
-/// Labels of `gateway_connections_refused`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RefusalLabels {
-    /// Why.
-    pub reason: &'static str,
-}
-
-/// Why a connection was closed on its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// It took too long to send a request head.
-    SlowHead,
-    /// What it sent is not HTTP, or its head is too large.
-    Malformed,
-}
-
-impl Refusal {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::SlowHead => "slow_head",
-            Self::Malformed => "malformed",
-        }
-    }
 }
 
 /// One thread's counters of requests, each looked up by its labels once and found by the rule's id from then on.
@@ -139,10 +116,8 @@ pub struct Metrics {
     pub sent_bytes: Family<RouteLabels, Counter>,
     /// Open client connections.
     pub connections: Gauge,
-    /// Connections since the start.
-    pub connections_accepted: Counter,
-    /// Connections closed on their clients.
-    pub connections_refused: Family<RefusalLabels, Counter>,
+    /// Connections before and beside their requests.
+    pub connection: ConnectionMetrics,
     /// Requests recorded without saying who asked, for an opt-out network or host.
     pub opt_outs: Counter,
     /// What became of new configurations.
@@ -181,8 +156,7 @@ impl Metrics {
             duration: Histogram::new(buckets),
             sent_bytes: Family::default(),
             connections: Gauge::default(),
-            connections_accepted: Counter::default(),
-            connections_refused: Family::default(),
+            connection: ConnectionMetrics::default(),
             opt_outs: Counter::default(),
             reloads: ReloadMetrics::default(),
             recorded: Counter::default(),
@@ -217,9 +191,7 @@ impl Metrics {
         let sent = "Bytes of answered bodies, as the answers announced them";
         registry.register("sent_bytes", sent, self.sent_bytes.clone());
         registry.register("connections", "Open client connections", self.connections.clone());
-        registry.register("connections_accepted", "Connections since the start", self.connections_accepted.clone());
-        let refused = "Connections closed on their clients";
-        registry.register("connections_refused", refused, self.connections_refused.clone());
+        self.connection.register(registry);
         let opt_outs = "Requests recorded without saying who asked, for an opt-out network or host";
         registry.register("opt_outs", opt_outs, self.opt_outs.clone());
         registry.register("recorded", "Records written to the spool", self.recorded.clone());
@@ -244,11 +216,6 @@ impl Metrics {
         registry.register("errors", "Deliveries that failed and are tried again", self.forward_errors.clone());
         registry.register("lag_records", "Records not acknowledged by Kafka yet", self.forward_lag_records.clone());
         registry.register("lag_bytes", "Bytes not acknowledged by Kafka yet", self.forward_lag_bytes.clone());
-    }
-
-    /// Counts a connection that was closed on its client.
-    pub(crate) fn refuse(&self, refusal: Refusal) {
-        self.connections_refused.get_or_create(&RefusalLabels { reason: refusal.as_str() }).inc();
     }
 
     /// Takes over the spool's figures, before the metrics are read.

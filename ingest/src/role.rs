@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use whopulls_schemas::config::{Config, WhenFull};
 
 use crate::forward::{FORWARD_READER, Forwarder};
-use crate::gateway::Gateway;
+use crate::gateway::{CertificateReloader, Gateway};
 use crate::io::{Admin, ConfigSource, Reloader};
 use crate::metrics::Metrics;
 use crate::spool::{self, Recovery, Spool, SpoolOptions};
@@ -101,9 +101,19 @@ impl GatewayRole {
         self.recovery
     }
 
-    /// Where clients come in.
+    /// Where clients come in: without TLS if that is configured, else with it.
     pub fn local_addr(&self) -> SocketAddr {
         self.gateway.local_addr()
+    }
+
+    /// Where clients come in with TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.gateway.tls_addr()
+    }
+
+    /// For reloads of the configuration: reads the certificates again.
+    pub fn certificates(&self) -> CertificateReloader {
+        self.gateway.certificates()
     }
 
     /// Where health and metrics are answered.
@@ -172,6 +182,9 @@ pub async fn run_gateway(source: ConfigSource, shutdown: CancellationToken) -> a
     let Recovery { segments, torn_bytes, .. } = role.recovery();
     tracing::info!(node = role.spool().node(), segments, torn_bytes, "spool open");
     tracing::info!(addr = %role.local_addr(), "gateway listening");
+    if let Some(addr) = role.tls_addr() {
+        tracing::info!(%addr, "gateway listening with TLS");
+    }
     if let Some(addr) = role.admin_addr() {
         tracing::info!(%addr, "health and metrics listening");
     }

@@ -28,6 +28,8 @@ pub(crate) struct Answered {
     pub(crate) upstream: Option<String>,
     pub(crate) upstream_status: Option<u16>,
     pub(crate) vars: BTreeMap<String, String>,
+    /// The object of a telemetry event.
+    pub(crate) body: Option<serde_json::Value>,
 }
 
 impl Answered {
@@ -46,6 +48,7 @@ impl Answered {
             upstream: None,
             upstream_status: None,
             vars: BTreeMap::new(),
+            body: None,
         }
     }
 
@@ -120,6 +123,7 @@ pub(crate) fn record(
     record.upstream = answered.upstream;
     record.upstream_status = answered.upstream_status;
     record.vars = answered.vars;
+    record.body = answered.body;
     record
 }
 

@@ -5,31 +5,44 @@
 //! spool that fails costs nothing, one that hangs at most [`RECORD_WAIT`] and then [`RECORD_WAIT_BEHIND`], and never a download.
 
 mod access;
+mod certificates;
 mod claim;
 mod client_address;
+pub mod connection_metrics;
 mod destination;
 mod document;
 mod health;
 mod hosts;
+pub mod index;
 mod io;
 mod lru;
 mod oci_path;
 mod opt_out;
+mod outgoing;
 mod own_page;
+mod path_pattern;
 mod pattern;
 mod privacy_page;
+mod proxy_header;
+mod public_base;
 mod registry_error;
 mod reload;
+mod renewal;
+mod request_shape;
 mod retry;
 mod routes;
+mod rule;
 mod stored;
+mod telemetry;
 mod upstream_answer;
 
 use std::time::Duration;
 
+pub use certificates::CertificateFault;
 pub(crate) use io::LiveSwitch;
-pub use io::{Gateway, GatewayError};
+pub use io::{AcmeError, CertificateError, CertificateErrors, CertificateReloader, Gateway, GatewayError, TlsError};
 pub use pattern::PatternError;
+pub use proxy_header::{PROXY_HEADER_BYTES_MAX, ProxyHeader, ProxyHeaderFault};
 pub(crate) use reload::keep_started;
 pub use routes::{RouteError, RouteErrors, check_routes};
 

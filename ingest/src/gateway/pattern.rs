@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 /// The most variables of one pattern: the entries that a record holds.
-const VARIABLES_MAX: usize = 32;
+pub(super) const VARIABLES_MAX: usize = 32;
 
 /// Variables with their values, in the pattern's order.
 pub(crate) type Variables<'a> = Vec<(&'a str, Cow<'a, str>)>;
@@ -47,6 +47,12 @@ pub enum PatternError {
     /// Neither absolute path nor name where one is wanted.
     #[error("a file pattern begins with `/`")]
     Slash,
+    /// Not a regular expression, or one too large.
+    #[error("not a regular expression: {0}")]
+    Regex(String),
+    /// The outgoing URL's scheme or host is not written out: who asks could choose where the client is sent.
+    #[error("the URL begins with http:// or https:// and a host without variables, and a `/` follows")]
+    Host,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +117,7 @@ impl Pattern {
         }
         match (&self.rest, left) {
             (None, None) => Some(variables),
-            (Some(name), Some(rest)) if !rest.is_empty() && !rest.split('/').any(is_dots) => {
+            (Some(name), Some(rest)) if !rest.is_empty() => {
                 variables.push((name, decoded(rest)?));
                 Some(variables)
             }
@@ -162,9 +168,10 @@ fn non_empty(value: &str) -> Option<Cow<'_, str>> {
     if value.is_empty() { None } else { decoded(value) }
 }
 
-fn decoded(value: &str) -> Option<Cow<'_, str>> {
+/// A value without its percent signs. One that climbs, also behind an encoded slash, is none.
+pub(super) fn decoded(value: &str) -> Option<Cow<'_, str>> {
     let decoded = percent_decode_str(value).decode_utf8().ok()?;
-    (!is_dots(&decoded)).then_some(decoded)
+    (!decoded.split(['/', '\\']).any(is_dots)).then_some(decoded)
 }
 
 fn is_dots(component: &str) -> bool {
@@ -218,9 +225,14 @@ pub(crate) struct Template(Vec<Token>);
 
 impl Template {
     pub(crate) fn compile(text: &str, pattern: &Pattern) -> Result<Self, PatternError> {
+        Self::over(text, &pattern.names().collect::<Vec<_>>())
+    }
+
+    /// A template over variables of these names.
+    pub(super) fn over(text: &str, names: &[&str]) -> Result<Self, PatternError> {
         let tokens = tokens(text)?;
         let unknown = tokens.iter().find_map(|token| match token {
-            Token::Variable(name) | Token::Rest(name) => (!pattern.names().any(|known| known == name)).then_some(name),
+            Token::Variable(name) | Token::Rest(name) => (!names.contains(&name.as_str())).then_some(name),
             Token::Literal(_) => None,
         });
         match unknown {
@@ -291,6 +303,8 @@ mod tests {
         check("/d/{name}", "/d/%2e%2e", None);
         check("/d/{name}", "/d/%ff", None);
         check("/d/{path...}", "/d/a/../b", None);
+        check("/d/{path...}", "/d/a/%2e%2E/b", None);
+        check("/d/{name}", "/d/a%2F..%5cb", None);
     }
 
     #[test]

@@ -20,7 +20,6 @@ pub(crate) fn keep_started(running: &Config, new: &mut Config) -> Result<Vec<&'s
     let started = running.gateway.as_ref().ok_or(ReloadError::NoGateway)?;
     keep_started_gateway(&mut kept, started, new.gateway.as_mut().ok_or(ReloadError::NoGateway)?);
     kept.put_back("tls.acme", &running.tls.acme, &mut new.tls.acme);
-    kept.put_back("tls.certificates", &running.tls.certificates, &mut new.tls.certificates);
     kept.put_back("cache.dir", &running.cache.dir, &mut new.cache.dir);
     kept.put_back("cache.bytes_max", &running.cache.bytes_max, &mut new.cache.bytes_max);
     kept.put_back("cache.item_bytes_max", &running.cache.item_bytes_max, &mut new.cache.item_bytes_max);

@@ -3,15 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use iri_string::spec::UriSpec;
-use iri_string::template::UriTemplateString;
-use iri_string::template::simple_context::SimpleContext;
-use whopulls_schemas::config::{
-    Config, FilePattern, FileRoute, OciRoute, RouteConfig, RouteRule, UpstreamConfig, UpstreamRef,
-};
+use whopulls_schemas::config::{Config, OciRoute, RouteConfig, RouteRule, UpstreamConfig, UpstreamRef};
 
 use super::hosts::HostMap;
-use super::pattern::{Pattern, PatternError, Template, Variables, value_of};
+use super::pattern::{Pattern, PatternError, Template, Variables};
+use super::rule::{Found, KeyError, Rule, is_for};
 
 /// A rule that cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +48,8 @@ pub fn check_routes(config: &Config) -> Result<(), RouteErrors> {
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     oci: Vec<Route<OciRule>>,
-    files: Vec<Route<FileRule>>,
+    /// Everything but container images, in one order.
+    rest: Vec<Rule>,
 }
 
 #[derive(Debug)]
@@ -75,13 +72,6 @@ pub(crate) struct OciRule {
     package: Option<Template>,
 }
 
-#[derive(Debug)]
-pub(crate) struct FileRule {
-    to: UriTemplateString,
-    package: Option<Template>,
-    pub(crate) status: u16,
-}
-
 /// A repository that a rule knows.
 #[derive(Debug)]
 pub(crate) struct OciTarget<'a> {
@@ -92,34 +82,18 @@ pub(crate) struct OciTarget<'a> {
     pub(crate) variables: Variables<'a>,
 }
 
-/// Where a file is.
-#[derive(Debug)]
-pub(crate) struct FileTarget<'a> {
-    pub(crate) route: &'a str,
-    pub(crate) status: u16,
-    pub(crate) location: String,
-    pub(crate) package: Option<String>,
-    pub(crate) version: Option<String>,
-    pub(crate) variables: Variables<'a>,
-}
-
 impl Routes {
     /// Compiles all rules, or gives every mistake in them.
     pub(crate) fn compile(configs: &[RouteConfig], upstreams: &[UpstreamConfig]) -> Result<Self, Vec<RouteError>> {
         let mut routes = Self::default();
         let mut errors = Vec::new();
         for config in configs {
-            let result = match &config.rule {
-                RouteRule::Oci(rule) => {
+            let result = match (&config.rule, Rule::compile(config, upstreams)) {
+                (RouteRule::Oci(rule), _) => {
                     compile_oci(rule, upstreams).map(|(p, r)| routes.oci.push(Route::new(config, p, r)))
                 }
-                RouteRule::File(rule) => compile_file(rule).map(|(p, r)| routes.files.push(Route::new(config, p, r))),
-                RouteRule::Helm(_)
-                | RouteRule::Pypi(_)
-                | RouteRule::Npm(_)
-                | RouteRule::Pixel(_)
-                | RouteRule::Telemetry(_)
-                | RouteRule::Other(_) => Ok(()),
+                (_, Some(rule)) => rule.map(|rule| routes.rest.push(rule)),
+                (_, None) => Ok(()),
             };
             if let Err((key, source)) = result {
                 errors.push(RouteError { id: config.id.clone(), line: config.line, key, source });
@@ -132,7 +106,7 @@ impl Routes {
     pub(crate) fn also_on(mut self, hosts: HostMap<()>) -> Self {
         let hosts = Arc::new(hosts);
         self.oci.iter_mut().for_each(|route| route.everywhere = Arc::clone(&hosts));
-        self.files.iter_mut().for_each(|route| route.everywhere = Arc::clone(&hosts));
+        self.rest.iter_mut().for_each(|rule| rule.set_everywhere(Arc::clone(&hosts)));
         self
     }
 
@@ -152,16 +126,9 @@ impl Routes {
         })
     }
 
-    /// The first rule that knows the file `path`. The query goes with it.
-    pub(crate) fn file<'a>(&'a self, host: Option<&str>, path: &'a str, query: Option<&str>) -> Option<FileTarget<'a>> {
-        self.files.iter().filter(|route| route.is_for(host)).find_map(|route| {
-            let variables = route.pattern.matches(path)?;
-            let location = route.rule.location(&variables, query)?;
-            let own = |name| value_of(&variables, name).map(String::from);
-            let package = route.rule.package.as_ref().map(|t| t.fill(&variables)).or_else(|| own("package"));
-            let version = own("version");
-            Some(FileTarget { route: &route.id, status: route.rule.status, location, package, version, variables })
-        })
+    /// The first rule, but for those about container images, that is for `path`. The query goes with it.
+    pub(crate) fn find<'a>(&'a self, host: Option<&str>, path: &'a str, query: Option<&str>) -> Option<Found<'a>> {
+        self.rest.iter().find_map(|rule| rule.find(host, path, query))
     }
 
     /// Whether any rule is about container images: else `/v2/` is a path like others.
@@ -176,27 +143,9 @@ impl<R> Route<R> {
     }
 
     fn is_for(&self, host: Option<&str>) -> bool {
-        let is_asked = |own, host: &str| host.eq_ignore_ascii_case(own) || self.everywhere.get(host).is_some();
-        self.host.as_deref().is_none_or(|own| host.is_some_and(|host| is_asked(own, host)))
+        is_for(self.host.as_deref(), &self.everywhere, host)
     }
 }
-
-impl FileRule {
-    fn location(&self, variables: &Variables<'_>, query: Option<&str>) -> Option<String> {
-        let mut context = SimpleContext::new();
-        for (name, value) in variables {
-            context.insert(*name, value.as_ref());
-        }
-        let mut location = self.to.expand::<UriSpec, _>(&context).ok()?.to_string();
-        if let Some(query) = query.filter(|q| !q.is_empty()) {
-            location.push(if location.contains('?') { '&' } else { '?' });
-            location.push_str(query);
-        }
-        Some(location)
-    }
-}
-
-type KeyError = (&'static str, PatternError);
 
 fn compile_oci(rule: &OciRoute, upstreams: &[UpstreamConfig]) -> Result<(Pattern, OciRule), KeyError> {
     let pattern = Pattern::compile(&rule.pattern).map_err(|e| ("match", e))?;
@@ -214,22 +163,6 @@ fn upstream_of<'a>(reference: &UpstreamRef, upstreams: &'a [UpstreamConfig]) -> 
     })
 }
 
-fn compile_file(rule: &FileRoute) -> Result<(Pattern, FileRule), KeyError> {
-    let FilePattern::Path(path) = &rule.pattern else {
-        return Err(("regex", PatternError::Slash));
-    };
-    if !path.starts_with('/') {
-        return Err(("match", PatternError::Slash));
-    }
-    let pattern = Pattern::compile(path).map_err(|e| ("match", e))?;
-    let package = compile_template(rule.package.as_deref(), &pattern).map_err(|e| ("package", e))?;
-    let to = UriTemplateString::try_from(rule.to.as_str()).map_err(|e| ("to", PatternError::Uri(e.to_string())))?;
-    if let Some(unknown) = to.variables().find(|v| !pattern.names().any(|known| known == v.as_str())) {
-        return Err(("to", PatternError::Unknown(unknown.as_str().into())));
-    }
-    Ok((pattern, FileRule { to, package, status: rule.status }))
-}
-
 fn compile_template(text: Option<&str>, pattern: &Pattern) -> Result<Option<Template>, PatternError> {
     text.map(|text| Template::compile(text, pattern)).transpose()
 }
@@ -238,6 +171,7 @@ fn compile_template(text: Option<&str>, pattern: &Pattern) -> Result<Option<Temp
 mod tests {
     use whopulls_schemas::config::Config;
 
+    use super::super::rule::Target;
     use super::*;
 
     const RULES: &str = r#"
@@ -272,8 +206,11 @@ mod tests {
     #[track_caller]
     fn check_file(host: Option<&str>, path: &str, query: Option<&str>, expected: Option<(&str, &str, &str)>) {
         let routes = routes(RULES).expect("the rules are good");
-        let found = routes.file(host, path, query);
-        let found = found.as_ref().map(|t| (t.route, t.location.as_str(), t.package.as_deref().unwrap_or_default()));
+        let found = routes.find(host, path, query);
+        let found = found.as_ref().map(|found| match &found.target {
+            Target::File(t) => (found.route, t.location.as_str(), t.package.as_deref().unwrap_or_default()),
+            target => panic!("not a file: {target:?}"),
+        });
         assert_eq!(found, expected);
     }
 
@@ -292,7 +229,7 @@ mod tests {
     fn a_host_that_says_who_asks_has_the_rules_of_every_host() {
         let standing = [("NoInfo.example.org", ())].into_iter().collect();
         let routes = routes(RULES).expect("the rules are good").also_on(standing);
-        let found = |host, path| routes.file(Some(host), path, None).map(|target| target.route.to_owned());
+        let found = |host, path| routes.find(Some(host), path, None).map(|found| found.route.to_owned());
         assert_eq!(found("noinfo.EXAMPLE.org", "/tool/1/a").as_deref(), Some("any"));
         assert_eq!(found("noinfo.example.org", "/releases/1/app-a-b.tar.gz").as_deref(), Some("files"));
         assert_eq!(found("other.example.org", "/tool/1/a"), None);

@@ -1,5 +1,7 @@
 //! `[[route]]`: which requests a rule answers, and from where.
 
+use url::Url;
+
 use super::gateway::sha256;
 use super::read::{self, Fault, Section};
 use super::upstream::{self, UpstreamRef};
@@ -122,8 +124,9 @@ pub struct FileRoute {
     pub package: Option<String>,
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
-    /// The file passes through the gateway, for clients behind a firewall.
-    pub proxy: bool,
+    /// Where the file is fetched from when it passes through the gateway, for clients behind a firewall: the scheme and host of `to`.
+    /// Absent: the client is sent there.
+    pub proxy: Option<UpstreamRef>,
 }
 
 /// How a file's path is read. Variables `package` and `version` fill those columns, the others the column `vars`.
@@ -270,7 +273,17 @@ fn file(section: &mut Section<'_, '_>) -> Option<RouteRule> {
     let package = section.optional("package", read::text);
     let status = section.optional("status", redirect_status).unwrap_or(302);
     let proxy = section.optional("proxy", read::flag).unwrap_or(false);
-    Some(RouteRule::File(FileRoute { pattern: path.or(regex)?, to: to?, package, status, proxy }))
+    let to = to?;
+    // A template whose host is not written out is refused when it is compiled.
+    let proxy = proxy.then(|| origin(&to)).flatten().map(UpstreamRef::Url);
+    Some(RouteRule::File(FileRoute { pattern: path.or(regex)?, to, package, status, proxy }))
+}
+
+/// The scheme and host at the beginning of a URL template.
+fn origin(template: &str) -> Option<Url> {
+    let (scheme, rest) = template.split_once("://")?;
+    let host = rest.split(['/', '?', '#', '{']).next()?;
+    Url::parse(&format!("{scheme}://{host}")).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 fn index(section: &mut Section<'_, '_>) -> Option<IndexRoute> {

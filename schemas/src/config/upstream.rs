@@ -111,6 +111,10 @@ pub(super) fn resolve(upstreams: &mut Vec<UpstreamConfig>, routes: &mut [RouteCo
                         "define it, or name the upstream by its URL",
                     );
                 }
+                UpstreamRef::Url(url) if upstreams.iter().any(|known| known.url == *url) => {
+                    let known = upstreams.iter().find(|known| known.url == *url).map(|known| known.id.clone());
+                    *reference = UpstreamRef::Id(known.unwrap_or_default());
+                }
                 UpstreamRef::Url(url) => {
                     let mut made = UpstreamConfig::of_url(url.clone());
                     // Two URLs of one host, with different paths or schemes, are two upstreams.
@@ -136,6 +140,7 @@ fn references(rule: &mut RouteRule) -> Vec<&mut UpstreamRef> {
             all
         }
         RouteRule::Helm(index) | RouteRule::Pypi(index) | RouteRule::Npm(index) => vec![&mut index.upstream],
-        RouteRule::File(_) | RouteRule::Pixel(_) | RouteRule::Telemetry(_) | RouteRule::Other(_) => Vec::new(),
+        RouteRule::File(file) => file.proxy.as_mut().into_iter().collect(),
+        RouteRule::Pixel(_) | RouteRule::Telemetry(_) | RouteRule::Other(_) => Vec::new(),
     }
 }

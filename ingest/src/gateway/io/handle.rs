@@ -1,8 +1,7 @@
 //! One request: its answer, the record of it, and only then the response.
 
-use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body as _, Incoming};
 use uuid::Uuid;
 use whopulls_schemas::config::GatewayConfig;
@@ -13,10 +12,11 @@ use super::super::claim::ClaimOutcome;
 use super::super::client_address::Peer;
 use super::super::oci_path::OciPath;
 use super::super::opt_out::withhold;
+use super::super::request_shape;
 use super::live::Live;
-use super::respond::{Answer, Body, refused};
+use super::respond::{Answer, Body, refused, whole};
 use super::server::Worker;
-use super::{file, oci, own};
+use super::{kinds, oci, own};
 use crate::io::clock;
 
 /// Where registry clients ask for a token.
@@ -24,18 +24,22 @@ const TOKEN_PATH: &str = "/v2/token";
 
 /// Answers one request and keeps its record before the head is sent.
 pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+    if let Some(proof) = worker.challenges.as_ref().and_then(|challenges| challenges.answer(request.uri().path())) {
+        // An ACME authority's question is nobody's download: it is neither routed nor recorded.
+        return whole(StatusCode::OK, "application/octet-stream", proof);
+    }
     let received = clock::now();
     let begun = clock::monotonic();
     // One and the same for the whole of the request, whatever is reloaded meanwhile.
     let live = worker.live.load_full();
-    let (request, _body) = request.into_parts();
+    let (request, body) = request.into_parts();
     if let Some(page) = live.own_pages.find(host(&request), request.uri.path()) {
         return own::answer(page, &live.privacy_page, &request, worker.is_ending());
     }
     let claim = claim(&live, &request);
     let answer = match claim {
         ClaimOutcome::WrongPassword => own::wrong_password(Kind::Other),
-        ClaimOutcome::Nobody | ClaimOutcome::Known(_) => answer(&live, &request).await,
+        ClaimOutcome::Nobody | ClaimOutcome::Known(_) => answer(&live, peer, &request, body).await,
     };
     let duration = begun.elapsed();
     let moments =
@@ -68,7 +72,15 @@ fn claim<'a>(live: &'a Live, request: &Parts) -> ClaimOutcome<'a> {
     live.organizations.claim(host, authorization)
 }
 
-async fn answer(live: &Live, request: &Parts) -> Answer {
+async fn answer(live: &Live, peer: &Peer, request: &Parts, body: Incoming) -> Answer {
+    if let Some(text) = request_shape::fault(request) {
+        let mut answer = refused(StatusCode::BAD_REQUEST, Kind::Other, text);
+        if request.version < Version::HTTP_2 {
+            // What follows on the connection may be a request, or a part of this one.
+            answer.response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        return answer;
+    }
     if request.uri.path().len() > TEXT_BYTES_MAX {
         return refused(StatusCode::URI_TOO_LONG, Kind::Other, "the path is too long\n");
     }
@@ -77,7 +89,7 @@ async fn answer(live: &Live, request: &Parts) -> Answer {
             // Boxed: the future of a proxied answer is large, and a redirect need not carry it.
             Box::pin(oci::answer(&live.routes, &live.upstreams, request, path)).await
         }
-        _ => file::answer(&live.routes, request),
+        _ => kinds::answer(live, peer, request, body).await,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
 use http_body_util::{Either, Full};
 use whopulls_schemas::raw::{Kind, Outcome};
 
@@ -41,6 +42,18 @@ pub(super) fn refused(status: StatusCode, kind: Kind, text: &'static str) -> Ans
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     Answer { response, answered: Answered::new(kind, Outcome::Refused) }
+}
+
+/// Whether the request only reads.
+pub(super) fn is_read(request: &Parts) -> bool {
+    matches!(request.method, Method::GET | Method::HEAD)
+}
+
+/// The answer to a request that does more than read what a rule serves.
+pub(super) fn not_read(mut answered: Answered) -> Answer {
+    answered.outcome = Outcome::Refused;
+    let refusal = refused(StatusCode::METHOD_NOT_ALLOWED, answered.kind, "this is read with GET and HEAD\n");
+    Answer { answered, ..refusal }
 }
 
 /// An error in the registry's shape.

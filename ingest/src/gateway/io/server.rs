@@ -1,7 +1,7 @@
 //! The gateway's threads: each has its own listener and event loop, and keeps the connections that it accepted.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use whopulls_schemas::config::{CacheConfig, Config};
 use whopulls_schemas::raw::RawAccess;
 
-use super::super::client_address::Peer;
 use super::super::routes::RouteError;
 use super::connection::serve;
-use super::listen::listen;
+use super::doors::{Door, open_doors};
 use super::live::{Live, LiveSwitch};
 use super::recorder::{Complaints, Recorder};
 use super::store::Store;
+use super::tls::{Accepted, Acceptor, CertificateReloader, Challenges, Tls, TlsError};
 use crate::metrics::{Counters, Metrics};
 use crate::spool::Spool;
 
@@ -34,7 +34,7 @@ pub enum GatewayError {
     #[error("{} of the routes cannot be used:{}", .0.len(), lines(.0))]
     Routes(Vec<RouteError>),
     /// The configuration names no address.
-    #[error("there is no `gateway.listen` in the configuration")]
+    #[error("there is neither `gateway.listen` nor `gateway.tls_listen` in the configuration")]
     NoListener,
     /// The address cannot be listened on.
     #[error("listen on {address}")]
@@ -44,6 +44,9 @@ pub enum GatewayError {
         /// Why.
         source: io::Error,
     },
+    /// No certificate that can be used, or the like.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No TLS roots, or the like.
     #[error("make the client for upstream registries")]
     Client(#[source] reqwest::Error),
@@ -78,8 +81,11 @@ fn lines(errors: &[RouteError]) -> String {
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Gateway {
-    listeners: Vec<TcpListener>,
+    /// The listeners of each thread: one for each address.
+    threads: Vec<Vec<Door>>,
     address: SocketAddr,
+    tls: Option<SocketAddr>,
+    certificates: Tls,
     common: Common,
 }
 
@@ -90,6 +96,8 @@ struct Common {
     spool: Spool,
     metrics: Metrics,
     complaints: Arc<Complaints>,
+    challenges: Option<Arc<Challenges>>,
+    acceptor: Acceptor,
     /// One for each connection that may be served at once, over all threads.
     permits: Arc<Semaphore>,
 }
@@ -100,6 +108,8 @@ pub(super) struct Worker {
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) recorder: Recorder,
     pub(super) metrics: Metrics,
+    pub(super) challenges: Option<Arc<Challenges>>,
+    acceptor: Acceptor,
     counters: Counters,
     permits: Arc<Semaphore>,
     /// Cancelled when the gateway is told to stop.
@@ -108,10 +118,10 @@ pub(super) struct Worker {
 
 impl Worker {
     fn new(common: Common, ending: CancellationToken) -> Self {
-        let Common { live, spool, metrics, complaints, permits } = common;
+        let Common { live, spool, metrics, complaints, challenges, acceptor, permits } = common;
         let counters = Counters::new(&metrics);
         let recorder = Recorder::new(spool, metrics.clone(), complaints);
-        Self { live, recorder, metrics, counters, permits, ending }
+        Self { live, recorder, metrics, challenges, acceptor, counters, permits, ending }
     }
 
     /// Counts an answered request.
@@ -133,33 +143,47 @@ impl Gateway {
     /// A route is wrong or the address is taken.
     pub fn bind(config: &Config, spool: Spool, metrics: Metrics) -> Result<Self, GatewayError> {
         let gateway = config.gateway.as_ref().ok_or(GatewayError::NoListener)?;
-        let address = gateway.listen.ok_or(GatewayError::NoListener)?;
         let dir = config.cache_dir();
         let CacheConfig { bytes_max, item_bytes_max, .. } = config.cache;
         let store = Store::open(dir.as_deref(), bytes_max, item_bytes_max, metrics.cache.clone());
         let store = store.map_err(|source| GatewayError::Cache { dir: dir.unwrap_or_default(), source })?;
         let live = Live::new(config, gateway, Arc::new(store), &metrics)?;
-        let failed = |source| GatewayError::Listen { address, source };
-        let listeners = listen(address, gateway.threads.unwrap_or_else(threads)).map_err(failed)?;
-        let address = listeners.first().map_or(Ok(address), TcpListener::local_addr).map_err(failed)?;
+        let certificates = Tls::open(config, &metrics.connection)?;
+        let count = gateway.threads.unwrap_or_else(cores);
+        let mut threads: Vec<Vec<Door>> = (0..count).map(|_| Vec::new()).collect();
+        let plain = open_doors(&mut threads, gateway.listen, false)?;
+        let tls = open_doors(&mut threads, gateway.tls_listen, true)?;
         let common = Common {
             live: Arc::new(ArcSwap::from_pointee(live)),
             spool,
+            challenges: certificates.challenges(),
+            acceptor: certificates.acceptor(),
             metrics,
             complaints: Arc::default(),
             permits: Arc::new(Semaphore::new(gateway.connections_max)),
         };
-        Ok(Self { listeners, address, common })
+        let address = plain.or(tls).ok_or(GatewayError::NoListener)?;
+        Ok(Self { threads, address, tls, certificates, common })
     }
 
-    /// The address, with the port that was chosen for port 0.
+    /// The address, with the port that was chosen for port 0: the one without TLS, if there is one.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// With which a reload puts other rules in place.
+    /// The address with TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls
+    }
+
+    /// For reloads of the configuration.
+    pub fn certificates(&self) -> CertificateReloader {
+        self.certificates.reloader()
+    }
+
+    /// With which a reload puts other rules and certificates in place.
     pub(crate) fn switch(&self) -> LiveSwitch {
-        LiveSwitch::new(Arc::clone(&self.common.live), self.common.metrics.clone())
+        LiveSwitch::new(Arc::clone(&self.common.live), self.certificates(), self.common.metrics.clone())
     }
 
     /// Answers until `shutdown` and for `gateway.drain_delay_s` after it, then lets requests under way end within
@@ -168,14 +192,15 @@ impl Gateway {
     /// # Errors
     /// A thread cannot be started, or one ended before `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), GatewayError> {
-        let Self { listeners, common, .. } = self;
+        let Self { threads, common, certificates, .. } = self;
         let drained = CancellationToken::new();
+        tokio::spawn(certificates.run(drained.clone()));
         let _ends_the_threads = drained.clone().drop_guard();
         let closing = CancellationToken::new();
         let _closes_the_doors = closing.clone().drop_guard();
-        let started = listeners.into_iter().map(|listener| {
+        let started = threads.into_iter().map(|doors| {
             let worker = Worker::new(common.clone(), shutdown.clone());
-            start(worker, listener, closing.clone(), drained.clone()).map_err(GatewayError::Thread)
+            start(worker, doors, closing.clone(), drained.clone()).map_err(GatewayError::Thread)
         });
         let ends: Vec<oneshot::Receiver<()>> = started.collect::<Result<_, _>>()?;
         let mut ended = futures::future::try_join_all(ends);
@@ -197,8 +222,8 @@ impl Gateway {
     }
 }
 
-/// One for each core that the process may use.
-fn threads() -> usize {
+/// What the process may use.
+fn cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
@@ -206,7 +231,7 @@ fn threads() -> usize {
 /// serve a request of another thread.
 fn start(
     worker: Worker,
-    listener: TcpListener,
+    doors: Vec<Door>,
     shutdown: CancellationToken,
     drained: CancellationToken,
 ) -> io::Result<oneshot::Receiver<()>> {
@@ -221,10 +246,8 @@ fn start(
         runtime.block_on(async move {
             let keeping = Arc::clone(&worker);
             tokio::spawn(async move { keeping.recorder.run_keeper().await });
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => accept_all(&worker, listener, shutdown).await,
-                Err(error) => tracing::error!(%error, "a thread of the gateway cannot listen"),
-            }
+            let accepting = doors.into_iter().map(|door| accept_all(&worker, door, &shutdown));
+            futures::future::join_all(accepting).await;
             drained.cancelled().await;
         });
         // Not waiting for a name that is still being looked up. With the tasks goes their hold on the spool.
@@ -237,7 +260,12 @@ fn start(
     Ok(ended)
 }
 
-async fn accept_all(worker: &Arc<Worker>, listener: tokio::net::TcpListener, shutdown: CancellationToken) {
+async fn accept_all(worker: &Arc<Worker>, door: Door, shutdown: &CancellationToken) {
+    let tls = door.tls;
+    let listener = match tokio::net::TcpListener::from_std(door.listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a thread of the gateway cannot listen"),
+    };
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -249,8 +277,8 @@ async fn accept_all(worker: &Arc<Worker>, listener: tokio::net::TcpListener, shu
                 tokio::spawn(async move {
                     let connections = worker.metrics.connections.clone();
                     connections.inc();
-                    worker.metrics.connections_accepted.inc();
-                    serve(worker, stream, Peer::plain(peer.ip()), shutdown).await;
+                    worker.metrics.connection.accepted.inc();
+                    begin(worker, stream, peer, tls, shutdown).await;
                     connections.dec();
                     drop(permit);
                 });
@@ -259,6 +287,26 @@ async fn accept_all(worker: &Arc<Worker>, listener: tokio::net::TcpListener, shu
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+/// What comes before HTTP, and then HTTP.
+async fn begin(worker: Arc<Worker>, stream: TcpStream, peer: SocketAddr, tls: bool, shutdown: CancellationToken) {
+    let live = worker.live.load_full();
+    match worker.acceptor.accept(stream, peer, tls, &live.config).await {
+        Ok(Accepted { io, peer, activity }) => {
+            drop(live);
+            serve(worker, io, peer, activity, shutdown).await;
+        }
+        Err(refusal) => {
+            if let Some(reason) = refusal.reason() {
+                worker.metrics.connection.end(reason);
+            }
+            tracing::debug!(
+                error = &refusal as &dyn std::error::Error,
+                "a connection was closed before its first request"
+            );
         }
     }
 }
