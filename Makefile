@@ -15,6 +15,7 @@ demo:
 test:
 	@scripts/setup test
 	@scripts/kafka prepare
+	@scripts/pebble prepare
 	@scripts/python -c 'import duckdb, deltalake, moto'
 	@$(ENV) cargo test --workspace
 

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use whopulls_schemas::raw::{Outcome, RawAccess};
+use whopulls_schemas::raw::Outcome;
 
 use crate::gateway::connection_metrics::ConnectionMetrics;
 
@@ -66,15 +66,15 @@ impl Counters {
     }
 
     /// Counts one request.
-    pub(crate) fn count(&self, record: &RawAccess) {
-        let route = record.route.as_deref().unwrap_or("none");
-        let (outcome, status) = (record.outcome.map_or("none", Outcome::as_str), status_class(record.status));
+    pub(crate) fn count(&self, route: Option<&str>, outcome: Option<Outcome>, status: u16, bytes: u64) {
+        let route = route.unwrap_or("none");
+        let (outcome, status) = (outcome.map_or("none", Outcome::as_str), status_class(status));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(of_route) = known.get(route)
             && let Some((_, counter)) = of_route.requests.iter().find(|(labels, _)| *labels == (outcome, status))
         {
             counter.inc();
-            of_route.sent_bytes.inc_by(record.bytes);
+            of_route.sent_bytes.inc_by(bytes);
             return;
         }
         let counter = self.requests.get_or_create_owned(&RequestLabels { route: route.into(), outcome, status });
@@ -83,7 +83,7 @@ impl Counters {
             sent_bytes: self.sent_bytes.get_or_create_owned(&RouteLabels { route: route.into() }),
             requests: Vec::new(),
         });
-        of_route.sent_bytes.inc_by(record.bytes);
+        of_route.sent_bytes.inc_by(bytes);
         of_route.requests.push(((outcome, status), counter));
     }
 }

@@ -104,7 +104,7 @@ pub(crate) fn record(
     record.client_ip_source = client_ip_source;
     record.tls = peer.tls;
     record.user_agent = text(header::USER_AGENT);
-    record.referer = text(header::REFERER).map(|referer| without_query(&referer));
+    record.referer = text(header::REFERER).map(|referer| without_query(&referer).to_owned());
     record.accept = joined(headers, &header::ACCEPT);
     record.dnt = is_one("dnt");
     record.gpc = is_one("sec-gpc");
@@ -132,7 +132,11 @@ pub(crate) fn host(request: &Parts) -> Option<&str> {
     if let Some(host) = request.uri.host() {
         return Some(host);
     }
-    let value = request.headers.get(header::HOST)?.to_str().ok()?;
+    host_of(request.headers.get(header::HOST)?.to_str().ok()?)
+}
+
+/// The host in a `Host` field, without port.
+pub(crate) fn host_of(value: &str) -> Option<&str> {
     let without_port = match value.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         _ => value,
@@ -156,8 +160,8 @@ fn allowed_query(query: Option<&str>, keys: &[String]) -> (BTreeMap<String, Stri
 }
 
 /// A referrer's query may hold somebody else's secrets.
-fn without_query(referer: &str) -> String {
-    referer.split(['?', '#']).next().unwrap_or_default().to_owned()
+pub(crate) fn without_query(referer: &str) -> &str {
+    referer.split(['?', '#']).next().unwrap_or_default()
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
@@ -176,7 +180,7 @@ fn http_version(version: Version) -> Option<HttpVersion> {
 }
 
 /// `bytes=100-`, `bytes=100-200`: 100. A suffix range has no start.
-fn range_start(range: &str) -> Option<u64> {
+pub(crate) fn range_start(range: &str) -> Option<u64> {
     range.strip_prefix("bytes=")?.split('-').next()?.trim().parse().ok()
 }
 

@@ -77,11 +77,10 @@ impl Certificate {
 fn names_and_validity(der: &CertificateDer<'_>) -> Result<(Vec<String>, Validity), CertificateFault> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|_| CertificateFault::X509)?;
     let alternatives = certificate.subject_alternative_name().map_err(|_| CertificateFault::X509)?;
-    let names =
-        alternatives.iter().flat_map(|extension| &extension.value.general_names).filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-            _ => None,
-        });
+    let names = alternatives
+        .iter()
+        .flat_map(|extension| &extension.value.general_names)
+        .filter_map(|name| if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None });
     let validity = Validity {
         not_before_s: certificate.validity().not_before.timestamp(),
         not_after_s: certificate.validity().not_after.timestamp(),
@@ -180,15 +179,16 @@ mod tests {
         );
     }
 
+    #[track_caller]
+    fn check(choice: &Choice, name: Option<&str>, expected: &Certificate) {
+        let chosen = choice.of_name(name).expect("there is one");
+        assert!(Arc::ptr_eq(&chosen, &expected.key), "{name:?}");
+    }
+
     #[test]
     fn the_name_chooses_and_the_first_is_the_default() {
         let (first, second) = (good(&["a.example.org"]), good(&["b.example.org", "*.example.net", "a.example.org"]));
         let choice = Choice::of([&first, &second]);
-        #[track_caller]
-        fn check(choice: &Choice, name: Option<&str>, expected: &Certificate) {
-            let chosen = choice.of_name(name).expect("there is one");
-            assert!(Arc::ptr_eq(&chosen, &expected.key), "{name:?}");
-        }
         check(&choice, Some("a.example.org"), &first);
         check(&choice, Some("B.example.org"), &second);
         check(&choice, Some("any.example.net"), &second);

@@ -79,30 +79,30 @@ fn text(bytes: &[u8]) -> Result<ProxyHeader, ProxyHeaderFault> {
     };
     let line = seen.get(..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(ProxyHeaderFault::Malformed)?;
     let line = str::from_utf8(line).map_err(|_| ProxyHeaderFault::Malformed)?;
-    let client = client_of_line(line).ok_or(ProxyHeaderFault::Malformed)?;
+    let said = line.strip_prefix("PROXY ").ok_or(ProxyHeaderFault::Malformed)?;
+    let mut words = said.split(' ');
+    let client = match words.next() {
+        // What follows is to be ignored.
+        Some("UNKNOWN") => None,
+        family => Some(client_of_words(family, words).ok_or(ProxyHeaderFault::Malformed)?),
+    };
     Ok(ProxyHeader::Whole { client, length: end + 1 })
 }
 
-fn client_of_line(line: &str) -> Option<Option<IpAddr>> {
-    let mut words = line.split(' ').skip(1);
-    let family = words.next()?;
-    if family == "UNKNOWN" {
-        // What follows is to be ignored.
-        return Some(None);
-    }
+fn client_of_words<'a>(family: Option<&str>, mut words: impl Iterator<Item = &'a str>) -> Option<IpAddr> {
     let [source, destination, source_port, destination_port] =
         [words.next()?, words.next()?, words.next()?, words.next()?];
     let parse = |text: &str| -> Option<IpAddr> {
         match family {
-            "TCP4" => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-            "TCP6" => text.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+            Some("TCP4") => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+            Some("TCP6") => text.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
             _ => None,
         }
     };
     let client = parse(source)?;
     parse(destination)?;
     let whole = is_port(source_port) && is_port(destination_port) && words.next().is_none();
-    whole.then_some(Some(client.to_canonical()))
+    whole.then_some(client.to_canonical())
 }
 
 fn is_port(text: &str) -> bool {
@@ -172,8 +172,8 @@ mod tests {
 
     use super::*;
 
-    fn whole(client: Option<&str>, length: usize) -> Result<ProxyHeader, ProxyHeaderFault> {
-        Ok(ProxyHeader::Whole { client: client.map(|text| text.parse().expect("an address")), length })
+    fn whole(client: Option<&str>, length: usize) -> ProxyHeader {
+        ProxyHeader::Whole { client: client.map(|text| text.parse().expect("an address")), length }
     }
 
     #[track_caller]
@@ -196,11 +196,11 @@ mod tests {
 
     #[test]
     fn lines_of_version_1_are_read() {
-        check(b"PROXY TCP4 203.0.113.9 10.0.0.1 54321 443\r\nGET", whole(Some("203.0.113.9"), 43));
-        check(b"PROXY TCP6 2001:db8::9 2001:db8::1 1 65535\r\n", whole(Some("2001:db8::9"), 44));
-        check(b"PROXY TCP6 ::ffff:203.0.113.9 ::1 1 2\r\n", whole(Some("203.0.113.9"), 39));
-        check(b"PROXY UNKNOWN\r\n", whole(None, 15));
-        check(b"PROXY UNKNOWN ffff:f::1 whatever 1 2\r\n", whole(None, 38));
+        check(b"PROXY TCP4 203.0.113.9 10.0.0.1 54321 443\r\nGET", Ok(whole(Some("203.0.113.9"), 43)));
+        check(b"PROXY TCP6 2001:db8::9 2001:db8::1 1 65535\r\n", Ok(whole(Some("2001:db8::9"), 44)));
+        check(b"PROXY TCP6 ::ffff:203.0.113.9 ::1 1 2\r\n", Ok(whole(Some("203.0.113.9"), 39)));
+        check(b"PROXY UNKNOWN\r\n", Ok(whole(None, 15)));
+        check(b"PROXY UNKNOWN ffff:f::1 whatever 1 2\r\n", Ok(whole(None, 38)));
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         check(b"PROX", Ok(ProxyHeader::WantsLine(103)));
         check(b"PROXY TCP4 203.0.113.9\r", Ok(ProxyHeader::WantsLine(84)));
         let longest = [b"PROXY UNKNOWN ".as_slice(), &[b'x'; 91], b"\r\n"].concat();
-        check(&longest, whole(None, 107));
+        check(&longest, Ok(whole(None, 107)));
         let longer = [b"PROXY UNKNOWN ".as_slice(), &[b'x'; 92], b"\r\n"].concat();
         check(&longer, Err(ProxyHeaderFault::TooLong));
     }
@@ -238,20 +238,20 @@ mod tests {
 
     #[test]
     fn blocks_of_version_2_are_read() {
-        check(&v2(0x21, 0x11, &FOUR), whole(Some("203.0.113.9"), 28));
-        check(&v2(0x21, 0x21, &six("2001:db8::9")), whole(Some("2001:db8::9"), 52));
-        check(&v2(0x21, 0x21, &six("::ffff:203.0.113.9")), whole(Some("203.0.113.9"), 52));
-        check(&v2(0x21, 0x31, &[b'/'; 216]), whole(None, 232));
-        check(&v2(0x21, 0x12, &FOUR), whole(None, 28));
-        check(&v2(0x21, 0x00, &[]), whole(None, 16));
+        check(&v2(0x21, 0x11, &FOUR), Ok(whole(Some("203.0.113.9"), 28)));
+        check(&v2(0x21, 0x21, &six("2001:db8::9")), Ok(whole(Some("2001:db8::9"), 52)));
+        check(&v2(0x21, 0x21, &six("::ffff:203.0.113.9")), Ok(whole(Some("203.0.113.9"), 52)));
+        check(&v2(0x21, 0x31, &[b'/'; 216]), Ok(whole(None, 232)));
+        check(&v2(0x21, 0x12, &FOUR), Ok(whole(None, 28)));
+        check(&v2(0x21, 0x00, &[]), Ok(whole(None, 16)));
         let named = [FOUR.as_slice(), &[0xEA, 0, 3, b'v', b'p', b'c', 0x04, 0, 0]].concat();
-        check(&v2(0x21, 0x11, &named), whole(Some("203.0.113.9"), 37));
+        check(&v2(0x21, 0x11, &named), Ok(whole(Some("203.0.113.9"), 37)));
     }
 
     #[test]
     fn a_balancers_own_connection_has_no_client() {
-        check(&v2(0x20, 0x11, &FOUR), whole(None, 28));
-        check(&v2(0x20, 0x00, &[0xFF; 7]), whole(None, 23));
+        check(&v2(0x20, 0x11, &FOUR), Ok(whole(None, 28)));
+        check(&v2(0x20, 0x00, &[0xFF; 7]), Ok(whole(None, 23)));
     }
 
     #[test]
@@ -274,7 +274,7 @@ mod tests {
         let mut header = v2(0x21, 0x11, &[FOUR.as_slice(), &[3, 0, 4, 0, 0, 0, 0, 4, 0, 1, 9]].concat());
         let sum = crc32c::crc32c(&header);
         header[31..35].copy_from_slice(&sum.to_be_bytes());
-        check(&header, whole(Some("203.0.113.9"), 39));
+        check(&header, Ok(whole(Some("203.0.113.9"), 39)));
         header[20] ^= 1;
         check(&header, Err(ProxyHeaderFault::Checksum));
     }

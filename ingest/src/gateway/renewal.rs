@@ -10,7 +10,7 @@ pub(crate) struct Validity {
 }
 
 /// The first pause after an order that failed. Authorities allow a few failed validations an hour for each name.
-const RETRY_FIRST: Duration = Duration::from_secs(60);
+const RETRY_FIRST: Duration = Duration::from_mins(1);
 /// The longest pause between orders that fail: of a certificate of 90 days there are 30 left when it is first tried.
 const RETRY_MAX: Duration = Duration::from_hours(6);
 /// Not longer than this without looking at the clock again: it may have been set meanwhile.

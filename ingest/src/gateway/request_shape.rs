@@ -21,13 +21,18 @@ pub(crate) fn fault(request: &Parts) -> Option<&'static str> {
         let without = request.version == Version::HTTP_11 && request.uri.authority().is_none();
         return without.then_some("a request has a Host\n");
     };
-    if !host.as_bytes().iter().all(|byte| is_of_a_host(*byte)) {
+    if !is_host(host.as_bytes()) {
         return Some("the Host is not a host\n");
     }
     let named = request.uri.authority().map(http::uri::Authority::as_str);
     // Of a target that names a host, that host counts, whatever the field says: they had better be one.
     let differs = named.is_some_and(|named| !named.as_bytes().eq_ignore_ascii_case(host.as_bytes()));
     differs.then_some("the target and the Host name two hosts\n")
+}
+
+/// Whether a `Host` field holds nothing but a host and a port.
+pub(crate) fn is_host(field: &[u8]) -> bool {
+    field.iter().all(|byte| is_of_a_host(*byte))
 }
 
 /// Letters, digits and what stands in names, ports and IPv6 addresses.

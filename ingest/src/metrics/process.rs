@@ -36,7 +36,7 @@ impl Default for ReloadMetrics {
             Self { reloads: Family::default(), last_successful: Gauge::default(), last_success: Gauge::default() };
         for result in ["taken", "refused"] {
             // An alert can ask for the increase of what is there from the beginning.
-            made.reloads.get_or_create(&ReloadLabels { result });
+            drop(made.reloads.get_or_create_owned(&ReloadLabels { result }));
         }
         made.last_successful.set(1);
         made.last_success.set(seconds(clock::now()));

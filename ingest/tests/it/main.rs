@@ -4,6 +4,7 @@ mod drain;
 mod forward;
 mod gateway_files;
 mod gateway_oci;
+mod gateway_plain;
 mod gateway_threads;
 mod import;
 mod metrics;

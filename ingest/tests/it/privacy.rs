@@ -98,15 +98,17 @@ async fn the_privacy_page_is_html_or_text_as_wanted() {
 #[tokio::test]
 async fn an_opt_out_host_has_every_rule_and_leaves_nobody_in_the_record() {
     let mut gateway = Running::start("admin_listen = \"127.0.0.1:0\"", RULES).await;
-    let answer = ask(&gateway, "NoInfo.example.org", "/f/tool", Some(("example-com", "x"))).await;
-    assert_eq!(header(&answer, "location"), Some("https://files.example.org/tool"));
-    let record = only(&mut gateway);
-    assert_eq!((record.route.as_deref(), record.package.as_deref()), (Some("files"), Some("tool")));
-    assert_eq!((record.client_ip, record.user_agent, record.referer, record.claim), (None, None, None, None));
-    assert!(record.dnt);
+    for user in [None, Some(("example-com", "x"))] {
+        let answer = ask(&gateway, "NoInfo.example.org", "/f/tool", user).await;
+        assert_eq!(header(&answer, "location"), Some("https://files.example.org/tool"));
+        let record = only(&mut gateway);
+        assert_eq!((record.route.as_deref(), record.package.as_deref()), (Some("files"), Some("tool")));
+        assert_eq!((record.client_ip, record.user_agent, record.referer, record.claim), (None, None, None, None));
+        assert!(record.dnt);
+    }
     let admin = gateway.admin.expect("an address");
     let page = client().get(format!("http://{admin}/metrics")).send().await.expect("an answer");
-    assert!(page.text().await.expect("text").contains("\nwhopulls_gateway_opt_outs_total 1\n"));
+    assert!(page.text().await.expect("text").contains("\nwhopulls_gateway_opt_outs_total 2\n"));
     gateway.stop().await;
 }
 
@@ -120,6 +122,13 @@ async fn an_opt_out_network_is_looked_for_behind_a_trusted_proxy() {
         let record = only(&mut gateway);
         assert_eq!((record.client_ip.is_some(), record.dnt), (is_known, !is_known), "{client_ip}");
     }
+    gateway.stop().await;
+    // And without any proxy.
+    let rules = rules.replace("192.0.2.0/24", "127.0.0.0/8");
+    let mut gateway = Running::start("", &rules).await;
+    ask(&gateway, "get.example.org", "/f/tool", None).await;
+    let record = only(&mut gateway);
+    assert_eq!((record.client_ip, record.user_agent, record.dnt), (None, None, true));
     gateway.stop().await;
 }
 

@@ -40,7 +40,7 @@ async fn upstream(answer: &'static str) -> (String, Arc<AtomicUsize>) {
         while let Ok((mut stream, _)) = listener.accept().await {
             count.fetch_add(1, Ordering::SeqCst);
             let mut head = [0; 4096];
-            stream.read(&mut head).await.expect("a request");
+            assert!(stream.read(&mut head).await.expect("a request") > 0);
             stream.write_all(answer.as_bytes()).await.expect("it is sent");
         }
     });
@@ -123,6 +123,21 @@ async fn who_does_not_read_an_answer_is_cut_off_and_who_reads_slowly_is_not() {
     }
     assert_eq!((read, paused), (32 << 20, 24));
     assert_eq!(gateway.ended("stalled"), 2);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_again_and_again_and_reads_nothing_is_cut_off() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let gateway = Secure::start(dir.path(), QUICK, FILES).await;
+    let stream = TcpStream::connect(gateway.address).await.expect("it listens");
+    // Answers pile up until the kernel takes no more of them; then the gateway reads no more requests.
+    let (read, mut write) = stream.into_split();
+    let flood = "GET /f/tool HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10_000);
+    let sent = tokio::time::timeout(PATIENCE, async { while write.write_all(flood.as_bytes()).await.is_ok() {} }).await;
+    assert!(sent.is_ok(), "it is cut off in time");
+    assert_eq!(gateway.ended("stalled"), 1);
+    drop(read);
     gateway.stop().await;
 }
 
@@ -249,4 +264,13 @@ async fn trailing_bytes_of_a_closed_client_cost_nothing() {
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
     until("the connection is gone", async || gateway.metrics.connections.get() == 0).await;
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_stopped_gateway_has_let_go_of_its_spool() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for _ in 0..2 {
+        let gateway = Secure::start(dir.path(), QUICK, FILES).await;
+        gateway.stop().await;
+    }
 }

@@ -79,8 +79,11 @@ impl Secure {
     }
 
     pub(crate) async fn stop(self) {
-        self.stop.cancel();
-        let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("the gateway stops in time");
+        let Self { stop, task, spool, reader, .. } = self;
+        // The gateway's own hold on the spool is the last: with its end the folder is free for another one.
+        drop((reader, spool));
+        stop.cancel();
+        let ended = tokio::time::timeout(PATIENCE, task).await.expect("the gateway stops in time");
         ended.expect("the gateway does not panic").expect("the gateway stops well");
     }
 }

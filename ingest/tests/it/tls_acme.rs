@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::secure::{FILES, Secure, exchange, handshake, is_served, written};
 use crate::support::{client, is_here, until};
@@ -98,9 +99,11 @@ impl Authority {
     }
 
     fn section(&self, challenge: &str) -> String {
+        // A rule that answers every path must not answer the authority.
+        let all = "[[route]]\nid = \"all\"\nkind = \"file\"\nmatch = \"/{a}/{b}/{c}\"\nto = \"https://all.example.org/{a}\"\n";
         format!(
             "[tls.acme]\ndomains = [\"{NAME}\"]\ncontact = \"ops@example.org\"\nchallenge = \"{challenge}\"\n\
-             directory = \"https://{}/dir\"\nca_file = \"{}\"\n{FILES}",
+             directory = \"https://{}/dir\"\nca_file = \"{}\"\n{all}{FILES}",
             self.directory,
             self.certificate.display()
         )
@@ -114,16 +117,22 @@ impl Drop for Authority {
     }
 }
 
-/// A name server to which every name is this machine, by IPv4 only.
+/// A name server to which every name is this machine, by IPv4 only. The authority asks it by TCP.
 async fn names() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-    let address = socket.local_addr().expect("an address");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
-        let mut query = [0; 1500];
-        while let Ok((length, from)) = socket.recv_from(&mut query).await {
-            if let Some(answer) = answer(&query[..length]) {
-                socket.send_to(&answer, from).await.expect("it is sent");
-            }
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                // Each message has its length before it.
+                while let Ok(length) = stream.read_u16().await {
+                    let mut query = vec![0; usize::from(length)];
+                    stream.read_exact(&mut query).await.expect("a query");
+                    let answer = answer(&query).expect("it is a question");
+                    stream.write_u16(u16::try_from(answer.len()).expect("it is short")).await.expect("it is sent");
+                    stream.write_all(&answer).await.expect("it is sent");
+                }
+            });
         }
     });
     address
@@ -145,13 +154,14 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
 
 const DAY_S: u64 = 86_400;
 
-/// The serial number of the certificate that is served.
-async fn serial(address: SocketAddr, root: &[u8]) -> Vec<u8> {
+/// The certificate that is served: its serial number, its beginning and its end.
+async fn served(address: SocketAddr, root: &[u8]) -> (Vec<u8>, i64, i64) {
     let stream = TcpStream::connect(address).await.expect("it listens");
     let stream = handshake(stream, NAME, root, &[b"http/1.1"]).await.expect("it shakes hands");
     let chain = stream.get_ref().1.peer_certificates().expect("there is a certificate");
     let (_, certificate) = x509_parser::parse_x509_certificate(&chain[0]).expect("it is X.509");
-    certificate.raw_serial().to_vec()
+    let validity = certificate.validity();
+    (certificate.raw_serial().to_vec(), validity.not_before.timestamp(), validity.not_after.timestamp())
 }
 
 async fn check_challenge(challenge: &str) {
@@ -181,12 +191,12 @@ async fn check_challenge(challenge: &str) {
         let facts = entry.expect("an entry").metadata().expect("it is there");
         assert_eq!(facts.permissions().mode() & 0o777, 0o600);
     }
-    let first = serial(address, &root).await;
+    let first = served(address, &root).await;
     assert_eq!((gateway.metrics.connection.acme_orders.get(), gateway.metrics.connection.acme_failures.get()), (1, 0));
     gateway.stop().await;
 
     let again = Secure::start(dir.path(), &ports.listen(), &authority.section(challenge)).await;
-    assert_eq!(serial(address, &root).await, first, "it is served from the first moment on");
+    assert_eq!(served(address, &root).await, first, "it is served from the first moment on");
     assert_eq!(again.metrics.connection.acme_orders.get(), 0, "without another order");
     again.stop().await;
 }
@@ -214,8 +224,14 @@ async fn a_certificate_is_renewed_before_it_ends() {
     let root = authority.root().await.expect("the authority answers");
     let address = ports.tls_address();
     until("the first is served", async || is_served(address, NAME, &root).await).await;
-    let first = serial(address, &root).await;
-    until("another one is served", async || serial(address, &root).await != first).await;
+    let first = served(address, &root).await;
+    let mut second = first.clone();
+    until("another one is served", async || {
+        second = served(address, &root).await;
+        second.0 != first.0
+    })
+    .await;
+    assert!(second.1 < first.2, "it was given before the first ended: {first:?} {second:?}");
     assert!(gateway.metrics.connection.acme_orders.get() >= 2);
     gateway.stop().await;
 }

@@ -7,6 +7,7 @@ use std::process::{Output, Stdio};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use whopulls_ingest::gateway::connection_metrics::CertificateLabels;
 use whopulls_schemas::raw::HttpVersion;
 
 use crate::registry::Registry;
@@ -129,6 +130,10 @@ async fn a_changed_certificate_is_taken_over_and_a_bad_one_is_not() {
     let mut answer = [0; 12];
     kept.read_exact(&mut answer).await.expect("a connection under way goes on");
     assert_eq!(&answer, b"HTTP/1.1 302");
+
+    let label = CertificateLabels { file: place.cert_file.display().to_string() };
+    let ends_s = gateway.metrics.connection.not_after.get_or_create(&label).get();
+    assert_eq!(ends_s, 32_472_144_000, "the beginning of 2999");
 
     Pem { key: first.key.clone(), ..Pem::new(&[NAME]) }.write(&place);
     until("the bad one is refused", async || gateway.metrics.connection.reload_failures.get() == 1).await;

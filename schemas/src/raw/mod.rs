@@ -5,9 +5,11 @@
 
 mod decode;
 mod stamp;
+mod view;
 mod words;
 
 pub use stamp::{stamp, stamped_seq};
+pub use view::RawAccessView;
 pub use words::{Child, Claim, ClaimBy, ClientIpSource, HttpVersion, Kind, Outcome};
 
 use std::collections::BTreeMap;
@@ -197,11 +199,7 @@ impl RawAccess {
 
     /// The same, behind what `out` holds.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
-        let before = out.len();
-        // Maps with text keys, numbers and text, into memory: serde_json has no way to fail on these.
-        if serde_json::to_writer(&mut *out, self).is_err() {
-            out.truncate(before);
-        }
+        json_into(self, out);
     }
 
     /// Reads one record.
@@ -213,10 +211,23 @@ impl RawAccess {
     }
 }
 
+fn json_into(record: &impl Serialize, out: &mut Vec<u8>) {
+    let before = out.len();
+    // Maps with text keys, numbers and text, into memory: serde_json has no way to fail on these.
+    if serde_json::to_writer(&mut *out, record).is_err() {
+        out.truncate(before);
+    }
+}
+
 /// The longest prefix of `text` within [`TEXT_BYTES_MAX`] that ends between characters.
 pub fn bounded(text: &str) -> String {
+    bounded_str(text).to_owned()
+}
+
+/// The same, where it lies.
+pub fn bounded_str(text: &str) -> &str {
     let end = text.floor_char_boundary(TEXT_BYTES_MAX);
-    text.get(..end).unwrap_or_default().to_owned()
+    text.get(..end).unwrap_or_default()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

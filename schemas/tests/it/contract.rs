@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use whopulls_schemas::UnixMicros;
 use whopulls_schemas::raw::{
-    Child, Claim, ClaimBy, ClientIpSource, HttpVersion, Kind, Outcome, RawAccess, stamp, stamped_seq,
+    Child, Claim, ClaimBy, ClientIpSource, HttpVersion, Kind, Outcome, RawAccess, RawAccessView, stamp, stamped_seq,
 };
 
 const SCHEMA: &str = include_str!("../../raw-access.schema.json");
@@ -107,10 +107,58 @@ prop_compose! {
     }
 }
 
+/// Everything of a record that a view of it can say.
+fn view_of<'a>(
+    record: &'a RawAccess,
+    query: &'a [(&'a str, &'a str)],
+    vars: &'a [(&'a str, &'a str)],
+) -> RawAccessView<'a> {
+    RawAccessView {
+        host: record.host.as_deref(),
+        query,
+        bytes: record.bytes,
+        duration_us: record.duration_us,
+        client_ip: record.client_ip,
+        client_ip_source: record.client_ip_source,
+        user_agent: record.user_agent.as_deref(),
+        referer: record.referer.as_deref(),
+        accept: record.accept.as_deref(),
+        dnt: record.dnt,
+        gpc: record.gpc,
+        http_version: record.http_version,
+        tls: record.tls,
+        route: record.route.as_deref(),
+        package: record.package.as_deref(),
+        version: record.version.as_deref(),
+        range_start: record.range_start,
+        ns: record.ns.as_deref(),
+        outcome: record.outcome,
+        claim: record.claim.as_ref(),
+        vars,
+        ..RawAccessView::new(record.id, record.ts, record.kind, &record.method, &record.path, record.status)
+    }
+}
+
 proptest! {
     #[test]
     fn encode_then_decode_is_identity(record in record()) {
         prop_assert_eq!(RawAccess::decode(&record.encode()), Ok(record));
+    }
+
+    #[test]
+    fn a_view_is_encoded_as_the_record_that_it_shows(mut record in record()) {
+        let unstamped = RawAccess::new(record.id, record.ts, record.kind, &record.method, &record.path, record.status);
+        (record.node, record.seq, record.body) = (unstamped.node, unstamped.seq, unstamped.body);
+        (record.repository, record.reference, record.digest, record.media_type) = (None, None, None, None);
+        (record.children, record.upstream, record.upstream_status) = (Vec::new(), None, None);
+        let query: Vec<(&str, &str)> = record.query.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let vars: Vec<(&str, &str)> = record.vars.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let view = view_of(&record, &query, &vars);
+        let mut encoded = b"before".to_vec();
+        view.encode_into(&mut encoded);
+        let expected = [b"before".as_slice(), &record.encode()].concat();
+        prop_assert_eq!(String::from_utf8_lossy(&encoded), String::from_utf8_lossy(&expected));
+        prop_assert_eq!(view.to_owned(), record);
     }
 
     #[test]

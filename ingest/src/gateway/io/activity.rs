@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::io::clock;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     #[track_caller]
     fn check(watch: &mut Watch, activity: &Activity, begin: Instant, after_s: u64, expected: Verdict) {

@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::super::client_address::Peer;
 use super::activity::{Activity, Marks, Verdict, Watch, Watched};
 use super::handle::handle;
+use super::plain::{After, serve_plain};
+use super::prefixed::Prefixed;
 use super::server::Worker;
 use crate::io::clock;
 
@@ -37,11 +39,25 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 /// Serves HTTP/1.1 or HTTP/2, by the first bytes, until the client ends it, stands still, or `shutdown` lets the requests under way end.
 pub(super) async fn serve<I>(
     worker: Arc<Worker>,
-    io: I,
+    mut io: I,
     peer: Peer,
     activity: Arc<Activity>,
     shutdown: CancellationToken,
 ) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match serve_plain(&worker, &mut io, &peer, &shutdown).await {
+        After::Ended => {}
+        // Boxed: the library's state is large, and a connection with plain requests need not carry it.
+        After::Other(read) => {
+            Box::pin(serve_any(worker, Prefixed::new(read, io), peer, activity, shutdown)).await;
+        }
+    }
+}
+
+/// Serves with the HTTP library.
+async fn serve_any<I>(worker: Arc<Worker>, io: I, peer: Peer, activity: Arc<Activity>, shutdown: CancellationToken)
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let metrics = worker.metrics.connection.clone();

@@ -3,8 +3,7 @@
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body as _, Incoming};
-use uuid::Uuid;
-use whopulls_schemas::config::GatewayConfig;
+use whopulls_schemas::config::{GatewayConfig, Trust};
 use whopulls_schemas::raw::{Kind, TEXT_BYTES_MAX};
 
 use super::super::access::{Moments, Sent, host, record};
@@ -12,7 +11,9 @@ use super::super::claim::ClaimOutcome;
 use super::super::client_address::Peer;
 use super::super::oci_path::OciPath;
 use super::super::opt_out::withhold;
+use super::super::plain::PlainRequest;
 use super::super::request_shape;
+use super::super::rule::{FileTarget, Found, Target};
 use super::live::Live;
 use super::respond::{Answer, Body, refused, whole};
 use super::server::Worker;
@@ -42,8 +43,11 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
         ClaimOutcome::Nobody | ClaimOutcome::Known(_) => answer(&live, peer, &request, body).await,
     };
     let duration = begun.elapsed();
-    let moments =
-        Moments { id: Uuid::now_v7(), received, duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX) };
+    let moments = Moments {
+        id: worker.ids.at(received),
+        received,
+        duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+    };
     let sent = Sent { status: answer.response.status().as_u16(), bytes: length(&answer.response) };
     let Answer { mut response, answered } = answer;
     let GatewayConfig { trust, query_keys, .. } = &live.config;
@@ -55,7 +59,8 @@ pub(super) async fn handle(worker: &Worker, peer: &Peer, request: Request<Incomi
         withhold(&mut record);
         worker.metrics.opt_outs.inc();
     }
-    worker.count(&record, duration);
+    let sent = Sent { status: record.status, bytes: record.bytes };
+    worker.count(record.route.as_deref(), record.outcome, sent, duration);
     worker.recorder.keep(|out| record.encode_into(out)).await;
     if worker.is_ending() && request.version <= Version::HTTP_11 {
         // The client goes elsewhere with its next request, and none is lost to a connection that closes.
@@ -90,6 +95,31 @@ async fn answer(live: &Live, peer: &Peer, request: &Parts, body: Incoming) -> An
             Box::pin(oci::answer(&live.routes, &live.upstreams, request, path)).await
         }
         _ => kinds::answer(live, peer, request, body).await,
+    }
+}
+
+/// Where a plain request is sent, and by which rule. It must agree with [`answer`]: `None` leaves the request to that, with all that it
+/// decides.
+pub(super) fn plain_redirect<'a>(
+    live: &'a Live,
+    peer: &Peer,
+    request: &PlainRequest<'a>,
+) -> Option<(&'a str, FileTarget<'a>)> {
+    let host = request.host();
+    let is_somebodys = live.organizations.claim(host, None) != ClaimOutcome::Nobody;
+    if is_somebodys
+        || live.opt_out.covers(host, Some(peer.address))
+        || live.own_pages.find(host, request.path).is_some()
+    {
+        return None;
+    }
+    let is_forwarded = request.is_forwarded && live.config.trust != Trust::Socket;
+    if is_forwarded || request.path.len() > TEXT_BYTES_MAX || OciPath::parse(request.path).is_some() {
+        return None;
+    }
+    match live.routes.find(host, request.path, None)? {
+        Found { route, target: Target::File(target) } if target.proxy.is_none() => Some((route, target)),
+        Found { .. } => None,
     }
 }
 

@@ -12,13 +12,15 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use whopulls_schemas::config::{CacheConfig, Config};
-use whopulls_schemas::raw::RawAccess;
+use whopulls_schemas::raw::Outcome;
 
+use super::super::access::Sent;
 use super::super::routes::RouteError;
 use super::connection::serve;
 use super::doors::{Door, open_doors};
 use super::live::{Live, LiveSwitch};
 use super::recorder::{Complaints, Recorder};
+use super::stamps::{Date, Ids};
 use super::store::Store;
 use super::tls::{Accepted, Acceptor, CertificateReloader, Challenges, Tls, TlsError};
 use crate::metrics::{Counters, Metrics};
@@ -107,6 +109,8 @@ struct Common {
 pub(super) struct Worker {
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) recorder: Recorder,
+    pub(super) ids: Ids,
+    pub(super) date: Date,
     pub(super) metrics: Metrics,
     pub(super) challenges: Option<Arc<Challenges>>,
     acceptor: Acceptor,
@@ -121,12 +125,13 @@ impl Worker {
         let Common { live, spool, metrics, complaints, challenges, acceptor, permits } = common;
         let counters = Counters::new(&metrics);
         let recorder = Recorder::new(spool, metrics.clone(), complaints);
-        Self { live, recorder, metrics, challenges, acceptor, counters, permits, ending }
+        let (ids, date) = (Ids::default(), Date::default());
+        Self { live, recorder, ids, date, metrics, challenges, acceptor, counters, permits, ending }
     }
 
     /// Counts an answered request.
-    pub(super) fn count(&self, record: &RawAccess, duration: Duration) {
-        self.counters.count(record);
+    pub(super) fn count(&self, route: Option<&str>, outcome: Option<Outcome>, sent: Sent, duration: Duration) {
+        self.counters.count(route, outcome, sent.status, sent.bytes);
         self.metrics.duration.observe(duration.as_secs_f64());
     }
 
@@ -236,10 +241,15 @@ fn start(
     drained: CancellationToken,
 ) -> io::Result<oneshot::Receiver<()>> {
     let worker = Arc::new(worker);
-    let parked = Arc::clone(&worker);
+    // Not a hold on it: the worker keeps a waker, which keeps the event loop, which keeps this.
+    let parked = Arc::downgrade(&worker);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(move || parked.recorder.hand_over())
+        .on_thread_park(move || {
+            if let Some(worker) = parked.upgrade() {
+                worker.recorder.hand_over();
+            }
+        })
         .build()?;
     let (done, ended) = oneshot::channel();
     let body = move || {

@@ -1,11 +1,9 @@
 //! `kind = "file"`: the client is sent to an outgoing URL, or the file passes through.
 
-use iri_string::spec::UriSpec;
-use iri_string::template::UriTemplateString;
-use iri_string::template::simple_context::SimpleContext;
 use whopulls_schemas::config::{FilePattern, FileRoute, UpstreamRef};
 use whopulls_schemas::raw::Kind;
 
+use super::super::expansion::Expansion;
 use super::super::outgoing::{fixed_host, push_query};
 use super::super::path_pattern::{PathPattern, RegexPattern};
 use super::super::pattern::{PatternError, Template, Variables, value_of};
@@ -14,7 +12,7 @@ use super::{KeyError, package, path_pattern};
 #[derive(Debug)]
 pub(crate) struct FileRule {
     pattern: PathPattern,
-    to: UriTemplateString,
+    to: Expansion,
     package: Option<Template>,
     status: u16,
     /// The id of the upstream that the file is fetched from when it passes through.
@@ -45,10 +43,7 @@ impl FileRule {
         let names = pattern.names();
         let package = package(rule.package.as_deref(), &names)?;
         fixed_host(&rule.to).map_err(|error| ("to", error))?;
-        let to = UriTemplateString::try_from(rule.to.as_str()).map_err(|e| ("to", PatternError::Uri(e.to_string())))?;
-        if let Some(unknown) = to.variables().find(|v| !names.contains(&v.as_str())) {
-            return Err(("to", PatternError::Unknown(unknown.as_str().into())));
-        }
+        let to = Expansion::compile(&rule.to, names.iter().copied()).map_err(|error| ("to", error))?;
         let proxy = match &rule.proxy {
             None => None,
             Some(UpstreamRef::Id(id)) => Some(id.clone()),
@@ -68,11 +63,7 @@ impl FileRule {
     }
 
     fn location(&self, variables: &Variables<'_>, query: Option<&str>) -> Option<String> {
-        let mut context = SimpleContext::new();
-        for (name, value) in variables {
-            context.insert(*name, value.as_ref());
-        }
-        let mut location = self.to.expand::<UriSpec, _>(&context).ok()?.to_string();
+        let mut location = self.to.fill(variables)?;
         push_query(&mut location, query);
         Some(location)
     }

@@ -86,7 +86,7 @@ impl Acceptor {
         if !proxied && !tls {
             return Ok(Accepted { io: Transport::Plain(Marked::new(stream, Arc::clone(&activity))), peer, activity });
         }
-        let begin = async {
+        let opening = async {
             let mut stream = stream;
             if proxied && let Some(client) = read_proxy_header(&mut stream).await? {
                 peer.address = client;
@@ -102,8 +102,8 @@ impl Acceptor {
             let is_challenge = stream.get_ref().1.alpn_protocol() == Some(ACME_TLS);
             if is_challenge { Err(Refusal::Challenge) } else { Ok(Transport::Tls(Box::new(stream))) }
         };
-        let begun = tokio::time::timeout(Duration::from_secs(config.header_timeout_s), begin).await;
-        let io = begun.map_err(|_elapsed| Refusal::Timeout)??;
+        let opened = tokio::time::timeout(Duration::from_secs(config.header_timeout_s), opening).await;
+        let io = opened.map_err(|_elapsed| Refusal::Timeout)??;
         Ok(Accepted { io, peer, activity })
     }
 }

@@ -248,8 +248,10 @@ impl Acme {
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.self_signed(&key).map_err(failed)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let signed = CertifiedKey::from_der(vec![certificate.der().clone()], key, self.certificates.provider());
-        Ok((name, signed.map_err(|error| AcmeError::ChallengeCertificate(error.into()))?))
+        // Not `from_der`: its check of the pair stops at the extension, which is critical by RFC 8737.
+        let signing = self.certificates.provider().key_provider.load_private_key(key);
+        let signing = signing.map_err(|error| AcmeError::ChallengeCertificate(error.into()))?;
+        Ok((name, CertifiedKey::new(vec![certificate.der().clone()], signing)))
     }
 
     async fn account(&self) -> Result<Account, AcmeError> {

@@ -25,9 +25,9 @@ impl Marked {
 
     fn mark<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.activity.written()
+            self.activity.written();
         } else {
-            self.activity.blocked()
+            self.activity.blocked();
         }
         polled
     }
