@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use whopulls_ingest::ConfigSource;
 use whopulls_schemas::config::{Config, LakeUrl};
 
 /// The file that is read when it is there and no other is named.
@@ -43,6 +44,13 @@ impl ConfigArguments {
             config.data = Some(data.clone());
         }
         Ok(config)
+    }
+
+    /// How the configuration is read, now and again when it changes. `complete` adds what the role needs.
+    pub(crate) fn source(&self, complete: fn(Config) -> Config) -> ConfigSource {
+        // The file is the same one for good: the default one, when it is gone for a moment, is not read as an empty one.
+        let arguments = Self { config: self.file(), data: self.data.clone() };
+        ConfigSource::new(self.file(), move || arguments.read().map(complete))
     }
 
     /// Reads the configuration for a command that needs a data folder.

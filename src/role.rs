@@ -30,8 +30,7 @@ const GEO_POLL: Duration = Duration::from_secs(10);
 
 /// `whopulls gateway`.
 pub(crate) async fn gateway(arguments: &ConfigArguments) -> Result<()> {
-    let config = arguments.read()?;
-    run_gateway(&config, shutdown::on_signal()?).await
+    run_gateway(arguments.source(|config| config), shutdown::on_signal()?).await
 }
 
 /// `whopulls enrich`: reads Kafka.

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use whopulls_enrich::worker::{WorkerMetrics, WorkerSummary};
-use whopulls_ingest::GatewayRole;
+use whopulls_ingest::{ConfigSource, GatewayRole};
 use whopulls_schemas::config::{Config, GatewayConfig};
 
 use crate::configuration::ConfigArguments;
@@ -39,25 +39,35 @@ pub(crate) struct Up {
 
 /// `whopulls up`.
 pub(crate) async fn up(arguments: &ConfigArguments) -> Result<()> {
-    let (mut config, data) = arguments.read_with_data()?;
-    if config.kafka.take().is_some() {
+    let (config, data) = arguments.read_with_data()?;
+    if config.kafka.is_some() {
         tracing::warn!("[kafka] is not used by `whopulls up`: the worker reads the spool");
     }
     if config.routes.is_empty() {
         tracing::warn!("there is no [[route]] in the configuration: every download is answered 404");
     }
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    config.gateway.get_or_insert_with(|| GatewayConfig::on(loopback));
     let stop = shutdown::on_signal()?;
-    let up = Up::start(&config, &data).await?;
+    let up = Up::start(&on_one_machine(config), &data, Some(arguments.source(on_one_machine))).await?;
     tracing::info!(gateway = %up.gateway, page = %format!("http://{}/", up.serve), data = %data.display(), "up");
     up.run_until(stop).await
 }
 
+/// What one machine takes of a configuration, and what it adds.
+fn on_one_machine(mut config: Config) -> Config {
+    config.kafka = None;
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+    config.gateway.get_or_insert_with(|| GatewayConfig::on(loopback));
+    config
+}
+
 impl Up {
-    /// Starts every role. Returns when all of them listen.
-    pub(crate) async fn start(config: &Config, data: &Path) -> Result<Self> {
+    /// Starts every role. Returns when all of them listen. The gateway takes another configuration from `source` while it runs.
+    pub(crate) async fn start(config: &Config, data: &Path, source: Option<ConfigSource>) -> Result<Self> {
         let gateway = GatewayRole::open(config).await?;
+        let gateway = match source {
+            Some(source) => gateway.reloading(source)?,
+            None => gateway,
+        };
         let topic = format!("spool-{}", gateway.spool().node());
         let reader = gateway.spool().reader(READER).context("open the worker's reader of the spool")?;
         let mut source = SpoolSource::of_spool(reader, topic.clone(), DeadLetters::of(data, &topic));

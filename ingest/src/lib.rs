@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod file_watch;
 pub mod forward;
 pub mod gateway;
 pub mod import;
@@ -8,5 +9,5 @@ pub mod metrics;
 mod role;
 pub mod spool;
 
-pub use io::{Admin, AdminError};
+pub use io::{Admin, AdminError, ConfigSource};
 pub use role::{GatewayRole, run_gateway, spool_options};

@@ -1,7 +1,9 @@
 //! What the gateway and the forwarder count.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -13,8 +15,12 @@ use prometheus_client::registry::Registry;
 use whopulls_schemas::raw::Outcome;
 
 use crate::gateway::connection_metrics::ConnectionMetrics;
+
+mod process;
 mod upstream;
 
+use process::name_process;
+pub use process::{ReloadLabels, ReloadMetrics};
 pub use upstream::{CacheLabels, CacheMetrics, UpstreamLabels, UpstreamMetrics, UpstreamResultLabels, UpstreamSeries};
 
 use crate::spool::{Lag, SpoolStats};
@@ -26,33 +32,69 @@ pub struct RequestLabels {
     pub route: String,
     /// What was done.
     pub outcome: &'static str,
+    /// The status answered, as `2xx`.
+    pub status: &'static str,
+}
+
+/// Labels of what is counted for each rule.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteLabels {
+    /// The rule's id, or `none`.
+    pub route: String,
 }
 
 /// One thread's counters of requests, each looked up by its labels once and found by the rule's id from then on.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    family: Family<RequestLabels, Counter>,
-    /// By rule, then by outcome. As many rules as were ever configured; only one thread comes here, so the lock is always free.
-    known: Mutex<HashMap<String, Vec<(&'static str, Counter)>>>,
+    requests: Family<RequestLabels, Counter>,
+    sent_bytes: Family<RouteLabels, Counter>,
+    /// As many rules as were ever configured; only one thread comes here, so the lock is always free.
+    known: Mutex<HashMap<String, RouteCounters>>,
+}
+
+/// One rule's counters.
+#[derive(Debug)]
+struct RouteCounters {
+    sent_bytes: Counter,
+    /// By outcome and status class.
+    requests: Vec<((&'static str, &'static str), Counter)>,
 }
 
 impl Counters {
-    pub(crate) fn new(family: Family<RequestLabels, Counter>) -> Self {
-        Self { family, known: Mutex::default() }
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self { requests: metrics.requests.clone(), sent_bytes: metrics.sent_bytes.clone(), known: Mutex::default() }
     }
 
     /// Counts one request.
-    pub(crate) fn count(&self, route: Option<&str>, outcome: Option<Outcome>) {
-        let (route, outcome) = (route.unwrap_or("none"), outcome.map_or("none", Outcome::as_str));
+    pub(crate) fn count(&self, route: Option<&str>, outcome: Option<Outcome>, status: u16, bytes: u64) {
+        let route = route.unwrap_or("none");
+        let (outcome, status) = (outcome.map_or("none", Outcome::as_str), status_class(status));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.get(route).and_then(|of_route| of_route.iter().find(|(word, _)| *word == outcome));
-        if let Some((_, counter)) = found {
+        if let Some(of_route) = known.get(route)
+            && let Some((_, counter)) = of_route.requests.iter().find(|(labels, _)| *labels == (outcome, status))
+        {
             counter.inc();
+            of_route.sent_bytes.inc_by(bytes);
             return;
         }
-        let counter = self.family.get_or_create_owned(&RequestLabels { route: route.into(), outcome });
+        let counter = self.requests.get_or_create_owned(&RequestLabels { route: route.into(), outcome, status });
         counter.inc();
-        known.entry(route.into()).or_default().push((outcome, counter));
+        let of_route = known.entry(route.into()).or_insert_with(|| RouteCounters {
+            sent_bytes: self.sent_bytes.get_or_create_owned(&RouteLabels { route: route.into() }),
+            requests: Vec::new(),
+        });
+        of_route.sent_bytes.inc_by(bytes);
+        of_route.requests.push(((outcome, status), counter));
+    }
+}
+
+const fn status_class(status: u16) -> &'static str {
+    match status / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
     }
 }
 
@@ -70,10 +112,16 @@ pub struct Metrics {
     pub requests: Family<RequestLabels, Counter>,
     /// From request head to response head, in seconds.
     pub duration: Histogram,
+    /// Bytes of answered bodies, as the answers announced them.
+    pub sent_bytes: Family<RouteLabels, Counter>,
     /// Open client connections.
     pub connections: Gauge,
     /// Connections before and beside their requests.
     pub connection: ConnectionMetrics,
+    /// Requests recorded without saying who asked, for an opt-out network or host.
+    pub opt_outs: Counter,
+    /// What became of new configurations.
+    pub reloads: ReloadMetrics,
     /// Records written to the spool.
     pub recorded: Counter,
     /// Answered requests whose record is not known to be in the spool.
@@ -90,10 +138,10 @@ pub struct Metrics {
     pub forward_errors: Counter,
     spool_bytes: Gauge,
     spool_segments: Gauge,
-    spool_oldest_ms: Gauge,
-    spool_dropped_records: Gauge,
-    spool_write_failures: Gauge,
-    spool_sync_failures: Gauge,
+    spool_oldest: Gauge<f64, AtomicU64>,
+    spool_dropped_records: Counter,
+    spool_write_failures: Counter,
+    spool_sync_failures: Counter,
     forward_lag_records: Gauge,
     forward_lag_bytes: Gauge,
 }
@@ -106,8 +154,11 @@ impl Metrics {
         let metrics = Self {
             requests: Family::default(),
             duration: Histogram::new(buckets),
+            sent_bytes: Family::default(),
             connections: Gauge::default(),
             connection: ConnectionMetrics::default(),
+            opt_outs: Counter::default(),
+            reloads: ReloadMetrics::default(),
             recorded: Counter::default(),
             lost: Family::default(),
             tokens: Counter::default(),
@@ -117,13 +168,15 @@ impl Metrics {
             forward_errors: Counter::default(),
             spool_bytes: Gauge::default(),
             spool_segments: Gauge::default(),
-            spool_oldest_ms: Gauge::default(),
-            spool_dropped_records: Gauge::default(),
-            spool_write_failures: Gauge::default(),
-            spool_sync_failures: Gauge::default(),
+            spool_oldest: Gauge::default(),
+            spool_dropped_records: Counter::default(),
+            spool_write_failures: Counter::default(),
+            spool_sync_failures: Counter::default(),
             forward_lag_records: Gauge::default(),
             forward_lag_bytes: Gauge::default(),
         };
+        name_process(registry);
+        metrics.reloads.register(registry.sub_registry_with_prefix("whopulls_config"));
         metrics.name_gateway(registry.sub_registry_with_prefix("whopulls_gateway"));
         metrics.upstream.register(registry.sub_registry_with_prefix("whopulls_upstream"));
         metrics.cache.register(registry.sub_registry_with_prefix("whopulls_cache"));
@@ -135,8 +188,12 @@ impl Metrics {
     fn name_gateway(&self, registry: &mut Registry) {
         registry.register("requests", "Answered requests", self.requests.clone());
         registry.register("duration_seconds", "From request head to response head", self.duration.clone());
+        let sent = "Bytes of answered bodies, as the answers announced them";
+        registry.register("sent_bytes", sent, self.sent_bytes.clone());
         registry.register("connections", "Open client connections", self.connections.clone());
         self.connection.register(registry);
+        let opt_outs = "Requests recorded without saying who asked, for an opt-out network or host";
+        registry.register("opt_outs", opt_outs, self.opt_outs.clone());
         registry.register("recorded", "Records written to the spool", self.recorded.clone());
         let lost = "Answered requests whose record is not known to be in the spool";
         registry.register("records_lost", lost, self.lost.clone());
@@ -146,8 +203,8 @@ impl Metrics {
     fn name_spool(&self, registry: &mut Registry) {
         registry.register("bytes", "Bytes on disk", self.spool_bytes.clone());
         registry.register("segments", "Segments on disk", self.spool_segments.clone());
-        let oldest = "Last write to the oldest segment, in milliseconds since the epoch";
-        registry.register("oldest_ms", oldest, self.spool_oldest_ms.clone());
+        let oldest = "Last write to the oldest segment, in seconds since the epoch";
+        registry.register("oldest_timestamp_seconds", oldest, self.spool_oldest.clone());
         let dropped = "Records dropped unread since the start";
         registry.register("dropped_records", dropped, self.spool_dropped_records.clone());
         registry.register("write_failures", "Groups not written since the start", self.spool_write_failures.clone());
@@ -165,10 +222,10 @@ impl Metrics {
     pub fn set_spool(&self, stats: SpoolStats, forward_lag: Option<Lag>) {
         self.spool_bytes.set(signed(stats.bytes));
         self.spool_segments.set(signed(stats.segments as u64));
-        self.spool_oldest_ms.set(signed(stats.oldest_ms));
-        self.spool_dropped_records.set(signed(stats.lost_records));
-        self.spool_write_failures.set(signed(stats.write_failures));
-        self.spool_sync_failures.set(signed(stats.sync_failures));
+        self.spool_oldest.set(Duration::from_millis(stats.oldest_ms).as_secs_f64());
+        self.spool_dropped_records.inner().store(stats.lost_records, Ordering::Relaxed);
+        self.spool_write_failures.inner().store(stats.write_failures, Ordering::Relaxed);
+        self.spool_sync_failures.inner().store(stats.sync_failures, Ordering::Relaxed);
         if let Some(lag) = forward_lag {
             self.forward_lag_records.set(signed(lag.records));
             self.forward_lag_bytes.set(signed(lag.bytes));

@@ -10,7 +10,7 @@ use whopulls_schemas::config::{Config, WhenFull};
 
 use crate::forward::{FORWARD_READER, Forwarder};
 use crate::gateway::{CertificateReloader, Gateway};
-use crate::io::Admin;
+use crate::io::{Admin, ConfigSource, Reloader};
 use crate::metrics::Metrics;
 use crate::spool::{self, Recovery, Spool, SpoolOptions};
 
@@ -24,6 +24,8 @@ pub struct GatewayRole {
     forwarder: Option<Forwarder>,
     metrics: Metrics,
     draining: CancellationToken,
+    config: Config,
+    reloader: Option<Reloader>,
 }
 
 /// What the configuration says about the spool.
@@ -75,7 +77,18 @@ impl GatewayRole {
             }
             None => None,
         };
-        Ok(Self { spool, recovery, gateway: bound, admin, forwarder, metrics, draining })
+        let config = config.clone();
+        Ok(Self { spool, recovery, gateway: bound, admin, forwarder, metrics, draining, config, reloader: None })
+    }
+
+    /// The role, which takes another configuration at SIGHUP and when the file changes.
+    ///
+    /// # Errors
+    /// Signals cannot be listened for.
+    pub fn reloading(mut self, source: ConfigSource) -> anyhow::Result<Self> {
+        let reloads = self.metrics.reloads.clone();
+        self.reloader = Some(Reloader::new(source, self.config.clone(), self.gateway.switch(), reloads)?);
+        Ok(self)
     }
 
     /// The spool, for a worker in the same process.
@@ -118,10 +131,11 @@ impl GatewayRole {
     /// # Errors
     /// A thread cannot be started.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { spool, gateway, admin, forwarder, draining, .. } = self;
+        let Self { spool, gateway, admin, forwarder, draining, reloader, .. } = self;
         let (stop_forward, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         let admin = admin.map(|admin| tokio::spawn(admin.run(stop_admin.clone())));
         let forwarding = forwarder.map(|f| forward_apart(f, stop_forward.clone())).transpose()?;
+        let _reloading = reloader.map(|reloader| tokio::spawn(reloader.run(shutdown.clone())));
         let mut serving = std::pin::pin!(gateway.run(shutdown.clone()));
         let served = tokio::select! {
             served = serving.as_mut() => served,
@@ -159,12 +173,12 @@ fn forward_apart(forwarder: Forwarder, stop: CancellationToken) -> anyhow::Resul
     Ok(ended)
 }
 
-/// Opens the role, says where it listens, and runs it.
+/// Reads the configuration, opens the role, says where it listens, and runs it; takes a changed configuration while running.
 ///
 /// # Errors
-/// As of [`GatewayRole::open`] and [`GatewayRole::run`].
-pub async fn run_gateway(config: &Config, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let role = GatewayRole::open(config).await?;
+/// The configuration has mistakes. As of [`GatewayRole::open`] and [`GatewayRole::run`].
+pub async fn run_gateway(source: ConfigSource, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let role = GatewayRole::open(&source.read()?).await?.reloading(source)?;
     let Recovery { segments, torn_bytes, .. } = role.recovery();
     tracing::info!(node = role.spool().node(), segments, torn_bytes, "spool open");
     tracing::info!(addr = %role.local_addr(), "gateway listening");

@@ -41,7 +41,7 @@ pub(crate) async fn demo(arguments: &ConfigArguments, demo: &DemoArguments) -> R
     let registry = origin::serve(content, stop.clone()).await?;
     let config = configuration(&data, registry)?;
     let engine = open_engine(&config)?;
-    let up = Up::start(&config, &data).await?;
+    let up = Up::start(&config, &data, None).await?;
 
     let visits = traffic::visit_count()?;
     let bar = ProgressBar::new(visits as u64)

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 /// Labels of `gateway_connections_ended`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EndLabels {
-    /// `proxy_header`, `tls_handshake`, `handshake_timeout`, `first_request_timeout`, `idle` or `stalled`.
+    /// `proxy_header`, `tls_handshake`, `handshake_timeout`, `first_request_timeout`, `malformed`, `idle` or `stalled`.
     pub reason: &'static str,
 }
 
@@ -23,6 +23,8 @@ pub struct CertificateLabels {
 /// The metrics; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionMetrics {
+    /// Connections since the start.
+    pub accepted: Counter,
     /// Connections that the gateway ended, by why.
     pub ended: Family<EndLabels, Counter>,
     /// When a certificate ends, in seconds since the epoch.
@@ -38,6 +40,7 @@ pub struct ConnectionMetrics {
 impl ConnectionMetrics {
     /// Names the metrics in `registry`.
     pub fn register(&self, registry: &mut Registry) {
+        registry.register("connections_accepted", "Connections since the start", self.accepted.clone());
         let ended = "Connections that the gateway ended, by why";
         registry.register("connections_ended", ended, self.ended.clone());
         let not_after = "When a certificate ends, in seconds since the epoch";

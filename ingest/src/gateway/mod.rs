@@ -7,29 +7,36 @@
 mod access;
 mod cache_policy;
 mod certificates;
+mod claim;
 mod client_address;
 pub mod connection_metrics;
 mod destination;
 mod digest;
+mod document;
 mod expansion;
 mod health;
+mod hosts;
 pub mod index;
 mod io;
 mod lru;
 mod notice;
 mod oci_path;
 mod oci_route;
+mod opt_out;
 mod outgoing;
+mod own_page;
 mod own_token;
 mod path_pattern;
 mod pattern;
 mod plain;
+mod privacy_page;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties;
 mod proxy_header;
 mod realm;
 mod registry_error;
+mod reload;
 mod renewal;
 mod request_shape;
 mod retry;
@@ -43,9 +50,11 @@ mod upstream_answer;
 use std::time::Duration;
 
 pub use certificates::CertificateFault;
+pub(crate) use io::LiveSwitch;
 pub use io::{AcmeError, CertificateError, CertificateErrors, CertificateReloader, Gateway, GatewayError, TlsError};
 pub use pattern::PatternError;
 pub use proxy_header::{PROXY_HEADER_BYTES_MAX, ProxyHeader, ProxyHeaderFault};
+pub(crate) use reload::keep_started;
 pub use routes::{RouteError, RouteErrors, check_routes};
 
 pub(crate) use pattern::{Pattern, value_of};

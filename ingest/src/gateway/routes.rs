@@ -1,12 +1,14 @@
 //! From the configured rules to the one that answers a request.
 
 use std::fmt;
+use std::sync::Arc;
 
 use whopulls_schemas::config::{Config, RouteConfig, RouteRule, UpstreamConfig};
 
+use super::hosts::HostMap;
 use super::oci_route::{OciRule, compile_oci};
 use super::pattern::{Pattern, PatternError, Template};
-use super::rule::{Found, Rule};
+use super::rule::{Found, Rule, is_for};
 
 /// A rule that cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +57,8 @@ pub(crate) struct Routes {
 pub(crate) struct Route<R> {
     pub(crate) id: String,
     host: Option<String>,
+    /// Hosts that stand for every rule's.
+    everywhere: Arc<HostMap<()>>,
     pub(crate) pattern: Pattern,
     pub(crate) rule: R,
 }
@@ -84,6 +88,14 @@ impl Routes {
         &self.oci
     }
 
+    /// The same rules, every one of which answers under these hosts as well: they say who asks, not what is asked for.
+    pub(crate) fn also_on(mut self, hosts: HostMap<()>) -> Self {
+        let hosts = Arc::new(hosts);
+        self.oci.iter_mut().for_each(|route| route.everywhere = Arc::clone(&hosts));
+        self.rest.iter_mut().for_each(|rule| rule.set_everywhere(Arc::clone(&hosts)));
+        self
+    }
+
     /// The first rule, but for those about container images, that is for `path`. The query goes with it.
     pub(crate) fn find<'a>(&'a self, host: Option<&str>, path: &'a str, query: Option<&str>) -> Option<Found<'a>> {
         self.rest.iter().find_map(|rule| rule.find(host, path, query))
@@ -92,11 +104,11 @@ impl Routes {
 
 impl<R> Route<R> {
     fn new(config: &RouteConfig, pattern: Pattern, rule: R) -> Self {
-        Self { id: config.id.clone(), host: config.host.clone(), pattern, rule }
+        Self { id: config.id.clone(), host: config.host.clone(), everywhere: Arc::default(), pattern, rule }
     }
 
     pub(crate) fn is_for(&self, host: Option<&str>) -> bool {
-        self.host.as_deref().is_none_or(|own| host.is_some_and(|asked| asked.eq_ignore_ascii_case(own)))
+        is_for(self.host.as_deref(), &self.everywhere, host)
     }
 }
 
@@ -163,6 +175,16 @@ mod tests {
         let any = "https://cdn.example.org/1/a%20b?x";
         check_file(Some("GET.example.org"), "/tool/1/a%20b", Some("x"), Some(("any", any, "tool")));
         check_file(None, "/tool/1/a", None, None);
+    }
+
+    #[test]
+    fn a_host_that_says_who_asks_has_the_rules_of_every_host() {
+        let standing = [("NoInfo.example.org", ())].into_iter().collect();
+        let routes = routes(RULES).expect("the rules are good").also_on(standing);
+        let found = |host, path| routes.find(Some(host), path, None).map(|found| found.route.to_owned());
+        assert_eq!(found("noinfo.EXAMPLE.org", "/tool/1/a").as_deref(), Some("any"));
+        assert_eq!(found("noinfo.example.org", "/releases/1/app-a-b.tar.gz").as_deref(), Some("files"));
+        assert_eq!(found("other.example.org", "/tool/1/a"), None);
     }
 
     #[test]

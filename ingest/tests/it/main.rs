@@ -1,5 +1,6 @@
 //! The crate from outside.
 
+mod drain;
 mod forward;
 mod gateway_files;
 mod gateway_oci;
@@ -12,14 +13,17 @@ mod kind_helm;
 mod kind_npm;
 mod kind_pypi;
 mod kind_upstream;
+mod metrics;
 mod oci_cache;
 mod oci_modes;
 mod oci_real;
 mod oci_upstream;
 mod origin;
+mod privacy;
 mod process;
 mod proxy_protocol;
 mod registry;
+mod reload;
 mod safety;
 mod secure;
 mod soak;

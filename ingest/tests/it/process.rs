@@ -5,15 +5,18 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use whopulls_ingest::spool::{Spool, SpoolOptions};
 use whopulls_schemas::raw::{RawAccess, stamp};
 
 use crate::support::client;
 
-struct Process {
-    child: Child,
-    address: SocketAddr,
+/// The program, running.
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -25,18 +28,45 @@ impl Process {
             dir.display()
         );
         std::fs::write(&config, text).expect("the configuration is written");
+        Self::start_with(&config)
+    }
+
+    /// The program with this configuration file.
+    pub(crate) fn start_with(config: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_whopulls-gateway"))
             .arg("--config")
-            .arg(&config)
+            .arg(config)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the gateway starts");
-        let mut log = BufReader::new(child.stderr.take().expect("its log is ours")).lines().map_while(Result::ok);
-        let address = log
+        let mut lines = BufReader::new(child.stderr.take().expect("its log is ours")).lines().map_while(Result::ok);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let address = lines
+            .by_ref()
+            .inspect(|line| log.lock().expect("nobody panics with it").push(line.clone()))
             .find_map(|line| line.split_once("gateway listening addr=")?.1.trim().parse().ok())
             .expect("the gateway says where it listens");
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, address }
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || lines.for_each(|line| kept.lock().expect("nobody panics with it").push(line)));
+        Self { child, address, log }
+    }
+
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("nobody panics with it").join("\n")
+    }
+
+    /// Sends it a signal, as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill starts").success());
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(crate) async fn stop(mut self) {
+        self.signal("TERM");
+        let ended = tokio::task::spawn_blocking(move || self.child.wait()).await.expect("the wait ends");
+        assert!(ended.expect("the process ends").success());
     }
 
     async fn ask(&self, package: &str) {
@@ -80,11 +110,8 @@ async fn a_killed_gateway_has_kept_every_request_that_it_answered() {
 #[tokio::test]
 async fn a_gateway_that_is_told_to_stop_ends_well() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let mut process = Process::start(dir.path());
+    let process = Process::start(dir.path());
     process.ask("p").await;
-    let pid = process.child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts").success());
-    let ended = tokio::task::spawn_blocking(move || process.child.wait()).await.expect("the wait ends");
-    assert!(ended.expect("the process ends").success());
+    process.stop().await;
     assert_eq!(recorded(dir.path()), BTreeSet::from(["p".to_owned()]));
 }

@@ -38,7 +38,9 @@ pub struct GatewayConfig {
     /// Private, loopback and link-local networks that a token service or a redirect of an upstream may lead to. The upstreams
     /// that are named in the configuration are allowed by being named.
     pub upstream_networks: Vec<IpNet>,
-    /// How long a stop waits for requests under way, in seconds.
+    /// How long a stop goes on as before while `/readyz` already says no, in seconds, so that a balancer looks elsewhere first.
+    pub drain_delay_s: u64,
+    /// How long a stop then waits for requests under way, in seconds.
     pub drain_timeout_s: u64,
     /// The file of the key that signs the gateway's own tokens; made at the first start. Absent: `gateway.key` in the data
     /// folder. Gateways of one host name share it.
@@ -62,6 +64,7 @@ impl GatewayConfig {
             stall_timeout_s: 60,
             upstream_timeout_s: 30,
             upstream_networks: Vec::new(),
+            drain_delay_s: 0,
             drain_timeout_s: 20,
             key_file: None,
         }
@@ -104,6 +107,7 @@ pub(super) fn gateway(mut section: Section<'_, '_>) -> GatewayConfig {
         stall_timeout_s: seconds(&mut section, "stall_timeout_s", 1..=3600, defaults.stall_timeout_s),
         upstream_timeout_s: seconds(&mut section, "upstream_timeout_s", 1..=600, defaults.upstream_timeout_s),
         upstream_networks: section.optional("upstream_networks", read::networks).unwrap_or_default(),
+        drain_delay_s: seconds(&mut section, "drain_delay_s", 0..=600, defaults.drain_delay_s),
         drain_timeout_s: seconds(&mut section, "drain_timeout_s", 0..=3600, defaults.drain_timeout_s),
         key_file: section.optional("key_file", read::path),
         trust,

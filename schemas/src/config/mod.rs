@@ -182,6 +182,29 @@ fn flaws_between(config: &Config, flaws: &mut Flaws) {
         flaws.at_line(1, "[gateway] needs a place for its spool".to_owned(), "set `data = \"…\"` or `spool.dir`");
     }
     flaws_of_tls(config, flaws);
+    flaws_of_names(config, flaws);
+}
+
+/// A host name or a user name that would mean two things.
+fn flaws_of_names(config: &Config, flaws: &mut Flaws) {
+    let mut hosts: std::collections::BTreeMap<&str, &str> =
+        config.privacy.opt_out_hosts.iter().map(|host| (host.as_str(), "privacy.opt_out_hosts")).collect();
+    let mut users = std::collections::BTreeMap::new();
+    for organization in &config.organizations {
+        let names = organization.hosts.iter().map(|host| (host, true));
+        for (name, is_host) in names.chain(organization.users.iter().map(|user| (user, false))) {
+            let (known, what) = if is_host { (&mut hosts, "host") } else { (&mut users, "user") };
+            if let Some(first) = known.insert(name, &organization.id) {
+                let message =
+                    format!("the {what} `{name}` of the organization `{}` is `{first}`'s too", organization.id);
+                flaws.at_line(1, message, "who asks must be certain: give each a name of its own");
+            }
+            if !is_host && name.contains(':') {
+                let message = format!("the user `{name}` of the organization `{}` has a colon", organization.id);
+                flaws.at_line(1, message, "HTTP Basic ends a user name there");
+            }
+        }
+    }
 }
 
 fn flaws_of_tls(config: &Config, flaws: &mut Flaws) {

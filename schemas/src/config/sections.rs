@@ -52,7 +52,7 @@ pub(super) fn spool(mut section: Section<'_, '_>) -> SpoolConfig {
 }
 
 /// `[kafka]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaConfig {
     /// `host:port`, comma-separated.
     pub brokers: String,

@@ -1,13 +1,14 @@
 //! The gateway alone, for the edge: no query engine, no lake.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use whopulls_ingest::ConfigSource;
 use whopulls_schemas::config::Config;
 
 /// Answer downloads, keep a record of each, and send the records to Kafka.
@@ -26,11 +27,8 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     start_log(arguments.json);
-    let text = std::fs::read_to_string(&arguments.config)
-        .with_context(|| format!("read the configuration {}", arguments.config.display()))?;
-    let environment: Vec<(String, String)> =
-        std::env::vars().filter(|(name, _)| name.starts_with("WHOPULLS_")).collect();
-    let config = Config::parse(&arguments.config.display().to_string(), &text, &environment)?;
+    let file = arguments.config.clone();
+    let source = ConfigSource::new(Some(arguments.config), move || read(&file));
     let shutdown = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let stop = shutdown.clone();
@@ -42,7 +40,15 @@ async fn main() -> anyhow::Result<()> {
         tracing::info!("stopping: requests under way may end");
         stop.cancel();
     });
-    whopulls_ingest::run_gateway(&config, shutdown).await
+    whopulls_ingest::run_gateway(source, shutdown).await
+}
+
+fn read(file: &Path) -> anyhow::Result<Config> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("read the configuration {name}"))?;
+    let environment: Vec<(String, String)> =
+        std::env::vars().filter(|(name, _)| name.starts_with("WHOPULLS_")).collect();
+    Ok(Config::parse(&name, &text, &environment)?)
 }
 
 fn start_log(json: bool) {

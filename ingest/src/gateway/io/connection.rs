@@ -88,6 +88,9 @@ where
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(error, "a connection ended");
+                    if is_malformed(error.as_ref()) {
+                        metrics.end("malformed");
+                    }
                 }
                 return;
             }
@@ -114,6 +117,11 @@ where
             }
         }
     }
+}
+
+/// What the client sent is not HTTP, or its head is too large.
+fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 
 fn builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,35 +71,45 @@ pub(super) struct Guard {
     forbidden: Counter,
     /// By host and port.
     named: HashMap<(String, u16), reqwest::Client>,
-    made: HashMap<(Option<PathBuf>, Duration), Clients>,
+    made: HashMap<Settings, Clients>,
+    /// Those of the configuration before this one, and with them their connections.
+    before: HashMap<Settings, Clients>,
 }
+
+/// What clients are made from: the certificates to trust besides the system's, as they stand in the file, and the timeout.
+type Settings = (Option<Vec<u8>>, Duration);
 
 impl Guard {
     pub(super) fn new(networks: Vec<IpNet>, forbidden: Counter) -> Self {
-        Self { networks, forbidden, named: HashMap::new(), made: HashMap::new() }
+        Self { networks, forbidden, named: HashMap::new(), made: HashMap::new(), before: HashMap::new() }
+    }
+
+    /// One that names nothing yet and has this one's clients at hand, as far as they look names up in the same way.
+    pub(super) fn next(&self, networks: Vec<IpNet>, forbidden: Counter) -> Self {
+        let before = if networks == self.networks { self.made.clone() } else { HashMap::new() };
+        Self { before, ..Self::new(networks, forbidden) }
     }
 
     /// The clients for an upstream; its host is named from now on.
     pub(super) fn name(&mut self, upstream: &UpstreamConfig, timeout: Duration) -> Result<Clients, GatewayError> {
-        let key = (upstream.ca_file.clone(), timeout);
-        let clients = if let Some(clients) = self.made.get(&key) {
-            clients.clone()
-        } else {
-            let made = self.make(upstream.ca_file.as_deref(), timeout)?;
-            self.made.insert(key, made.clone());
-            made
+        let key = (upstream.ca_file.as_deref().map(read).transpose()?, timeout);
+        let known = self.made.get(&key).or_else(|| self.before.get(&key)).cloned();
+        let clients = match known {
+            Some(clients) => clients,
+            None => self.make(key.0.as_deref(), timeout)?,
         };
+        self.made.insert(key, clients.clone());
         if let Some(place) = place(&upstream.url) {
             self.named.entry(place).or_insert_with(|| clients.named.clone());
         }
         Ok(clients)
     }
 
-    fn make(&self, ca_file: Option<&Path>, timeout: Duration) -> Result<Clients, GatewayError> {
+    fn make(&self, ca: Option<&[u8]>, timeout: Duration) -> Result<Clients, GatewayError> {
         let public = PublicOnly { networks: self.networks.clone(), forbidden: self.forbidden.clone() };
         let build = |builder: reqwest::ClientBuilder| builder.build().map_err(GatewayError::Client);
-        let named = build(builder(ca_file, timeout)?)?;
-        Ok(Clients { named, led: build(builder(ca_file, timeout)?.dns_resolver(Arc::new(public)))? })
+        let named = build(builder(ca, timeout)?)?;
+        Ok(Clients { named, led: build(builder(ca, timeout)?.dns_resolver(Arc::new(public)))? })
     }
 
     /// The client for `url`, to which an upstream of `clients` led.
@@ -134,7 +144,11 @@ fn place(url: &Url) -> Option<(String, u16)> {
     Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
-fn builder(ca_file: Option<&Path>, timeout: Duration) -> Result<reqwest::ClientBuilder, GatewayError> {
+fn read(path: &Path) -> Result<Vec<u8>, GatewayError> {
+    std::fs::read(path).map_err(|source| GatewayError::UpstreamFile { path: path.to_owned(), source })
+}
+
+fn builder(pem: Option<&[u8]>, timeout: Duration) -> Result<reqwest::ClientBuilder, GatewayError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("whopulls/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -142,10 +156,8 @@ fn builder(ca_file: Option<&Path>, timeout: Duration) -> Result<reqwest::ClientB
         .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
         .read_timeout(timeout)
         .pool_max_idle_per_host(IDLE_MAX);
-    if let Some(path) = ca_file {
-        let failed = |source| GatewayError::UpstreamFile { path: path.to_owned(), source };
-        let pem = std::fs::read(path).map_err(failed)?;
-        for certificate in reqwest::Certificate::from_pem_bundle(&pem).map_err(GatewayError::Client)? {
+    if let Some(pem) = pem {
+        for certificate in reqwest::Certificate::from_pem_bundle(pem).map_err(GatewayError::Client)? {
             builder = builder.add_root_certificate(certificate);
         }
     }

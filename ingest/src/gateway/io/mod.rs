@@ -23,6 +23,7 @@ mod oci_list;
 mod oci_manifest;
 mod oci_manifest_fetch;
 mod oci_realm;
+mod own;
 mod pass;
 mod pixel;
 mod plain;
@@ -41,5 +42,6 @@ mod upstream;
 mod upstream_error;
 mod ways;
 
+pub(crate) use live::LiveSwitch;
 pub use server::{Gateway, GatewayError};
 pub use tls::{AcmeError, CertificateError, CertificateErrors, CertificateReloader, TlsError};

@@ -10,8 +10,9 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
+use whopulls_schemas::raw::Outcome;
 
-use super::super::access::Moments;
+use super::super::access::{Moments, Sent};
 use super::super::client_address::Peer;
 use super::super::plain::{Head, PlainRequest, read};
 use super::handle::plain_redirect;
@@ -164,7 +165,11 @@ fn respond(worker: &Worker, peer: &Peer, request: &PlainRequest<'_>, response: &
     if worker.challenges.as_ref().is_some_and(|challenges| challenges.answer(request.path).is_some()) {
         return None;
     }
-    let (route, target) = plain_redirect(&live, request)?;
+    if worker.is_ending() {
+        // The library says that the connection ends.
+        return None;
+    }
+    let (route, target) = plain_redirect(&live, peer, request)?;
     let reason = StatusCode::from_u16(target.status).ok()?.canonical_reason()?;
     if !target.location.bytes().all(|b| b.is_ascii_graphic()) {
         return None;
@@ -178,7 +183,7 @@ fn respond(worker: &Worker, peer: &Peer, request: &PlainRequest<'_>, response: &
     let duration = begun.elapsed();
     let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let moments = Moments { id: worker.ids.at(received), received, duration_us };
-    worker.count(Some(route), Some(whopulls_schemas::raw::Outcome::Redirected), duration);
+    worker.count(Some(route), Some(Outcome::Redirected), Sent { status: target.status, bytes: 0 }, duration);
     let mut kept = None;
     request.record(peer, route, &target, moments, |record| {
         kept = Some(worker.recorder.keep(|out| record.encode_into(out)));

@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use whopulls_schemas::config::{CacheConfig, Config};
 use whopulls_schemas::raw::Outcome;
 
+use super::super::access::Sent;
 use super::super::routes::RouteError;
 use super::connection::serve;
 use super::doors::{Door, open_doors};
-use super::live::Live;
+use super::live::{Live, LiveSwitch};
 use super::recorder::{Complaints, Recorder};
 use super::stamps::{Date, Ids};
 use super::store::Store;
@@ -123,21 +124,28 @@ pub(super) struct Worker {
     acceptor: Acceptor,
     counters: Counters,
     permits: Arc<Semaphore>,
+    /// Cancelled when the gateway is told to stop.
+    ending: CancellationToken,
 }
 
 impl Worker {
-    fn new(common: Common) -> Self {
+    fn new(common: Common, ending: CancellationToken) -> Self {
         let Common { live, spool, metrics, complaints, challenges, acceptor, permits } = common;
-        let counters = Counters::new(metrics.requests.clone());
+        let counters = Counters::new(&metrics);
         let recorder = Recorder::new(spool, metrics.clone(), complaints);
         let (ids, date) = (Ids::default(), Date::default());
-        Self { live, recorder, ids, date, metrics, challenges, acceptor, counters, permits }
+        Self { live, recorder, ids, date, metrics, challenges, acceptor, counters, permits, ending }
     }
 
     /// Counts an answered request.
-    pub(super) fn count(&self, route: Option<&str>, outcome: Option<Outcome>, duration: Duration) {
-        self.counters.count(route, outcome);
+    pub(super) fn count(&self, route: Option<&str>, outcome: Option<Outcome>, sent: Sent, duration: Duration) {
+        self.counters.count(route, outcome, sent.status, sent.bytes);
         self.metrics.duration.observe(duration.as_secs_f64());
+    }
+
+    /// Whether the gateway was told to stop.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.is_cancelled()
     }
 }
 
@@ -186,7 +194,13 @@ impl Gateway {
         self.certificates.reloader()
     }
 
-    /// Answers until `shutdown`, then lets requests under way end within `gateway.drain_timeout_s`.
+    /// With which a reload puts other rules and certificates in place.
+    pub(crate) fn switch(&self) -> LiveSwitch {
+        LiveSwitch::new(Arc::clone(&self.common.live), self.certificates(), self.common.metrics.clone())
+    }
+
+    /// Answers until `shutdown` and for `gateway.drain_delay_s` after it, then lets requests under way end within
+    /// `gateway.drain_timeout_s`.
     ///
     /// # Errors
     /// A thread cannot be started, or one ended before `shutdown`.
@@ -195,8 +209,11 @@ impl Gateway {
         let drained = CancellationToken::new();
         tokio::spawn(certificates.run(drained.clone()));
         let _ends_the_threads = drained.clone().drop_guard();
+        let closing = CancellationToken::new();
+        let _closes_the_doors = closing.clone().drop_guard();
         let started = threads.into_iter().map(|doors| {
-            start(Worker::new(common.clone()), doors, shutdown.clone(), drained.clone()).map_err(GatewayError::Thread)
+            let worker = Worker::new(common.clone(), shutdown.clone());
+            start(worker, doors, closing.clone(), drained.clone()).map_err(GatewayError::Thread)
         });
         let ends: Vec<oneshot::Receiver<()>> = started.collect::<Result<_, _>>()?;
         let mut ended = futures::future::try_join_all(ends);
@@ -205,6 +222,8 @@ impl Gateway {
             ended = &mut ended => return ended.map(drop).map_err(|_panic| GatewayError::Ended),
         }
         let config = Arc::clone(&common.live.load()).config.clone();
+        tokio::time::sleep(Duration::from_secs(config.drain_delay_s)).await;
+        closing.cancel();
         let all = u32::try_from(config.connections_max).unwrap_or(u32::MAX);
         let waited =
             tokio::time::timeout(Duration::from_secs(config.drain_timeout_s), common.permits.acquire_many(all));
@@ -276,6 +295,7 @@ async fn accept_all(worker: &Arc<Worker>, door: Door, shutdown: &CancellationTok
                 tokio::spawn(async move {
                     let connections = worker.metrics.connections.clone();
                     connections.inc();
+                    worker.metrics.connection.accepted.inc();
                     begin(worker, stream, peer, tls, shutdown).await;
                     connections.dec();
                     drop(permit);

@@ -34,6 +34,7 @@ pub(super) struct Upstreams {
 /// One upstream.
 #[derive(Debug)]
 pub(super) struct Upstream {
+    config: UpstreamConfig,
     pub(super) id: String,
     /// Without a slash at its end.
     pub(super) base: String,
@@ -44,9 +45,9 @@ pub(super) struct Upstream {
     pub(super) guard: Arc<Guard>,
     /// `Basic …`
     pub(super) credentials: Option<HeaderValue>,
-    pub(super) tokens: Tokens,
+    pub(super) tokens: Arc<Tokens>,
     pub(super) metrics: UpstreamSeries,
-    health: Mutex<Health>,
+    health: Arc<Mutex<Health>>,
     low_said: AtomicI64,
     /// What it wanted to see when a client last logged in.
     pub(super) wanted: Mutex<Option<(Option<Challenge>, Instant)>>,
@@ -60,7 +61,33 @@ impl Upstreams {
         upstreams: &[UpstreamConfig],
         metrics: &Metrics,
     ) -> Result<Self, GatewayError> {
-        let mut guard = Guard::new(gateway.upstream_networks.clone(), metrics.upstream.forbidden.clone());
+        let guard = Guard::new(gateway.upstream_networks.clone(), metrics.upstream.forbidden.clone());
+        Self::made(gateway, upstreams, metrics, guard, &HashMap::new())
+    }
+
+    /// The upstreams of a new configuration. Connections, and of each upstream its tokens, its requests under way and its health, are
+    /// taken over where the settings that they depend on are the same.
+    pub(super) fn reconfigured(
+        &self,
+        gateway: &GatewayConfig,
+        upstreams: &[UpstreamConfig],
+        metrics: &Metrics,
+    ) -> Result<Self, GatewayError> {
+        let forbidden = metrics.upstream.forbidden.clone();
+        let guard = match self.by_id.values().next() {
+            Some(upstream) => upstream.guard.next(gateway.upstream_networks.clone(), forbidden),
+            None => Guard::new(gateway.upstream_networks.clone(), forbidden),
+        };
+        Self::made(gateway, upstreams, metrics, guard, &self.by_id)
+    }
+
+    fn made(
+        gateway: &GatewayConfig,
+        upstreams: &[UpstreamConfig],
+        metrics: &Metrics,
+        mut guard: Guard,
+        before: &HashMap<String, Arc<Upstream>>,
+    ) -> Result<Self, GatewayError> {
         let timeout =
             |upstream: &UpstreamConfig| Duration::from_secs(upstream.timeout_s.unwrap_or(gateway.upstream_timeout_s));
         let clients = upstreams.iter().map(|upstream| guard.name(upstream, timeout(upstream)));
@@ -68,19 +95,28 @@ impl Upstreams {
         let guard = Arc::new(guard);
         let mut by_id = HashMap::new();
         for (upstream, clients) in upstreams.iter().zip(clients) {
+            let credentials = credentials(upstream)?;
+            let same_place = before.get(&upstream.id).filter(|known| known.config.url == upstream.url);
+            let same_credentials = same_place.filter(|known| known.credentials == credentials);
+            let same_bound = same_place.filter(|known| known.config.requests_max == upstream.requests_max);
+            let tokens = || Arc::new(Tokens::new(metrics.tokens.clone()));
             let made = Upstream {
+                config: upstream.clone(),
                 id: upstream.id.clone(),
                 base: upstream.url.as_str().trim_end_matches('/').to_owned(),
                 timeout: timeout(upstream),
                 retries_max: upstream.retries_max,
-                permits: Arc::new(Semaphore::new(upstream.requests_max)),
+                permits: same_bound.map_or_else(
+                    || Arc::new(Semaphore::new(upstream.requests_max)),
+                    |known| Arc::clone(&known.permits),
+                ),
                 clients,
                 guard: Arc::clone(&guard),
-                credentials: credentials(upstream)?,
-                tokens: Tokens::new(metrics.tokens.clone()),
+                credentials,
+                tokens: same_credentials.map_or_else(tokens, |known| Arc::clone(&known.tokens)),
                 metrics: metrics.upstream.of(&upstream.id),
-                health: Mutex::default(),
-                low_said: AtomicI64::new(i64::MIN),
+                health: same_place.map_or_else(Arc::default, |known| Arc::clone(&known.health)),
+                low_said: AtomicI64::new(same_place.map_or(i64::MIN, |known| known.low_said.load(Ordering::Relaxed))),
                 wanted: Mutex::default(),
                 retries: AtomicUsize::new(0),
                 random: RandomState::new(),

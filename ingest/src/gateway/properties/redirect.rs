@@ -79,7 +79,7 @@ pub fn any_rules_answer_any_request(bytes: &[u8]) {
         let name = uri.path().trim_start_matches('/');
         if let Some(target) = routes.repository(uri.host(), name) {
             assert!(
-                config.upstreams.iter().any(|upstream| upstream.id == target.rule.upstream_id),
+                config.upstreams.iter().any(|upstream| upstream.id == target.source.upstream),
                 "an upstream of no rule"
             );
         }

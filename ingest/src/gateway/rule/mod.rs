@@ -11,8 +11,11 @@ pub(crate) use index::{IndexRule, IndexTarget};
 pub(crate) use pixel::PixelTarget;
 pub(crate) use telemetry::TelemetryTarget;
 
+use std::sync::Arc;
+
 use whopulls_schemas::config::{RouteConfig, RouteRule, UpstreamConfig};
 
+use super::hosts::HostMap;
 use super::index::IndexKind;
 use super::pattern::{Pattern, PatternError, Template};
 use super::routes::KeyError;
@@ -22,6 +25,8 @@ use super::routes::KeyError;
 pub(crate) struct Rule {
     id: String,
     host: Option<String>,
+    /// Hosts that stand for every rule's.
+    everywhere: Arc<HostMap<()>>,
     does: Does,
 }
 
@@ -65,12 +70,22 @@ impl Rule {
             RouteRule::Telemetry(rule) => telemetry::TelemetryRule::compile(rule).map(Does::Telemetry),
             RouteRule::Other(rule) => other::OtherRule::compile(rule).map(Does::Other),
         };
-        Some(does.map(|does| Self { id: config.id.clone(), host: config.host.clone(), does }))
+        Some(does.map(|does| Self {
+            id: config.id.clone(),
+            host: config.host.clone(),
+            everywhere: Arc::default(),
+            does,
+        }))
+    }
+
+    /// The rule answers under these hosts too, whatever its own is.
+    pub(crate) fn set_everywhere(&mut self, hosts: Arc<HostMap<()>>) {
+        self.everywhere = hosts;
     }
 
     /// What the rule knows of a request; `None` when it is not for it.
     pub(crate) fn find<'a>(&'a self, host: Option<&str>, path: &'a str, query: Option<&str>) -> Option<Found<'a>> {
-        if !self.host.as_deref().is_none_or(|own| host.is_some_and(|asked| asked.eq_ignore_ascii_case(own))) {
+        if !is_for(self.host.as_deref(), &self.everywhere, host) {
             return None;
         }
         let target = match &self.does {
@@ -82,6 +97,11 @@ impl Rule {
         };
         Some(Found { route: &self.id, target })
     }
+}
+
+/// Whether a rule for the host `own`, or for every host, is for the one that was asked for.
+pub(crate) fn is_for(own: Option<&str>, everywhere: &HostMap<()>, asked: Option<&str>) -> bool {
+    own.is_none_or(|own| asked.is_some_and(|asked| asked.eq_ignore_ascii_case(own) || everywhere.get(asked).is_some()))
 }
 
 /// A pattern over whole paths.
