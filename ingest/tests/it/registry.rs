@@ -31,8 +31,13 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// A registry over `storage`, which wants tokens of `tokens` when given.
+    /// A registry over `dir`, which wants tokens of `tokens` when given.
     pub(crate) fn start(dir: &Path, tokens: Option<&TokenServer>) -> Self {
+        Self::start_with(dir, tokens, "")
+    }
+
+    /// The same with further sections of its configuration.
+    pub(crate) fn start_with(dir: &Path, tokens: Option<&TokenServer>, sections: &str) -> Self {
         let auth = tokens.map_or(String::new(), |tokens| {
             let (realm, bundle) = (tokens.realm(), tokens.certificate.display());
             format!("auth: {{token: {{realm: '{realm}', service: {SERVICE}, issuer: {ISSUER}, rootcertbundle: '{bundle}'}}}}\n")
@@ -40,7 +45,7 @@ impl Registry {
         let config = dir.join("registry.yml");
         let text = format!(
             "version: 0.1\nlog: {{accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\n\
-             http: {{addr: '127.0.0.1:0', secret: not-one}}\n{auth}",
+             http: {{addr: '127.0.0.1:0', secret: not-one}}\n{auth}{sections}",
             dir.join("storage").display()
         );
         std::fs::write(&config, text).expect("the configuration is written");

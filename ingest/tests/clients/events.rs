@@ -1,0 +1,62 @@
+//! What the gateway recorded, as lines that are the same in every run.
+
+use whopulls_schemas::raw::{Kind, Outcome, RawAccess};
+
+use crate::images::Images;
+
+/// Which requests a client has under way at once, so that their order is chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Blobs.
+    BlobsAtOnce,
+    /// The manifests that an index lists, and blobs.
+    ChildrenAtOnce,
+}
+
+/// The lines of one pull: method, what, by what, which, status, outcome. Requests made at once stand sorted, manifests first.
+pub(crate) fn lines(records: &[RawAccess], images: &Images, order: Order) -> Vec<String> {
+    let at_once = |record: &RawAccess| match order {
+        Order::BlobsAtOnce => what(record) == "blob",
+        Order::ChildrenAtOnce => by(record) == "digest" && record.method == "GET" && record.children.is_empty(),
+    };
+    let mut lines = Vec::new();
+    for run in records.chunk_by(|a, b| at_once(a) && at_once(b)) {
+        let mut run: Vec<_> = run.iter().map(|record| (what(record) == "blob", line(record, images))).collect();
+        run.sort();
+        lines.extend(run.into_iter().map(|(_, line)| line));
+    }
+    lines
+}
+
+fn line(record: &RawAccess, images: &Images) -> String {
+    let known = record.digest.as_deref().or(record.reference.as_deref());
+    let which = known.map_or("-", |digest| images.name_of(digest));
+    let outcome = record.outcome.map_or("-", Outcome::as_str);
+    let (what, by) = (what(record), by(record));
+    format!("{:<4}  {what:<9}  {by:<6}  {which:<14}  {}  {outcome}", record.method, record.status)
+}
+
+fn what(record: &RawAccess) -> &'static str {
+    let path = record.path.as_str();
+    match record.kind {
+        Kind::Oci if path.trim_end_matches('/') == "/v2" => "base",
+        Kind::Oci if path.contains("/manifests/") => "manifest",
+        Kind::Oci if path.contains("/blobs/") => "blob",
+        Kind::Oci if path.contains("/referrers/") => "referrers",
+        Kind::Oci if path.ends_with("/tags/list") => "tags",
+        Kind::Oci => "oci",
+        Kind::File => "file",
+        Kind::Helm => "helm",
+        Kind::Pypi => "pypi",
+        Kind::Npm => "npm",
+        Kind::Pixel | Kind::Telemetry | Kind::Other => "other",
+    }
+}
+
+fn by(record: &RawAccess) -> &'static str {
+    match record.reference.as_deref() {
+        Some(reference) if reference.contains(':') => "digest",
+        Some(_) => "tag",
+        None => "-",
+    }
+}
