@@ -30,10 +30,19 @@ pub(crate) fn lines(records: &[RawAccess], images: &Images, order: Order) -> Vec
 
 fn line(record: &RawAccess, images: &Images) -> String {
     let known = record.digest.as_deref().or(record.reference.as_deref());
-    let which = known.map_or("-", |digest| images.name_of(digest));
+    let which = known.map_or_else(|| "-".to_owned(), |known| name(known, images));
     let outcome = record.outcome.map_or("-", Outcome::as_str);
     let (what, by) = (what(record), by(record));
     format!("{:<4}  {what:<9}  {by:<6}  {which:<14}  {}  {outcome}", record.method, record.status)
+}
+
+/// A tag that is named after a digest shows the digest's name, as `of image, .sig`.
+fn name(known: &str, images: &Images) -> String {
+    let Some((hex, suffix)) = known.strip_prefix("sha256-").and_then(|rest| rest.split_at_checked(64)) else {
+        return images.name_of(known).to_owned();
+    };
+    let separator = if suffix.is_empty() { "" } else { ", " };
+    format!("of {}{separator}{suffix}", images.name_of(&format!("sha256:{hex}")))
 }
 
 fn what(record: &RawAccess) -> &'static str {

@@ -4,6 +4,7 @@
 mod artifacts;
 mod authority;
 mod by_hand;
+mod conformance;
 mod containerd;
 mod events;
 mod images;
@@ -11,6 +12,7 @@ mod matrix;
 mod oci;
 mod page;
 mod program;
+mod splitter;
 mod stage;
 mod storage;
 

@@ -88,7 +88,6 @@ pub(crate) struct Pull<'a> {
     pub(crate) program: &'a Path,
     pub(crate) case: &'a Case,
     pub(crate) host: &'a str,
-    pub(crate) stage: &'a Stage,
     pub(crate) authority: &'a Authority,
     /// A folder for this pull alone.
     pub(crate) dir: &'a Path,
@@ -131,7 +130,7 @@ pub(crate) async fn check_cases(
         let (visit, scratch) = (stage.visit().await, stage.scratch());
         let host = visit.host();
         let (authority, dir) = (&stage.authority, scratch.path());
-        let folders = pull(&Pull { program, case, host: &host, stage, authority, dir }).await;
+        let folders = pull(&Pull { program, case, host: &host, authority, dir }).await;
         let seen = stage.leave(visit).await;
         let arrived: BTreeSet<String> = folders.iter().flat_map(|folder| digests_under(folder)).collect();
         for digest in &case.expected {

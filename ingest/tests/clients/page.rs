@@ -1,8 +1,7 @@
 //! `docs/clients.md`: the page that says what each client does, and the expectation that each run is compared with.
 
 use std::fmt::Write as _;
-use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use crate::program::variable;
 
@@ -50,19 +49,24 @@ fn kilobytes(bytes: u64) -> String {
     format!("{}.{} kB", tenths / 10, tenths % 10)
 }
 
-/// Fails when the page says something else than this run, apart from the client's version. With `CLIENTS_PAGE=write` the page
-/// then says what this run saw.
+/// Fails when the page says something else of a client than this run, apart from its version.
 pub(crate) fn check(section: &Section) {
-    let held = WRITING.lock();
-    let page = std::fs::read_to_string(Path::new(PAGE)).expect("docs/clients.md is read");
-    let (before, said, after) = split(&page, section.name);
-    let seen = section.text();
+    check_text(section.name, &section.text());
+}
+
+/// Fails when the page says something else under a heading than `seen`, apart from versions. With `CLIENTS_PAGE=write` the page
+/// then says what was seen.
+pub(crate) fn check_text(heading: &str, seen: &str) {
+    // A run that failed meanwhile has left the page whole: it is written at once.
+    let held = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let page = std::fs::read_to_string(PAGE).expect("docs/clients.md is read");
+    let (before, said, after) = split(&page, heading);
     if said != seen && variable("CLIENTS_PAGE").is_some_and(|wish| wish == "write") {
         std::fs::write(PAGE, format!("{before}{seen}{after}")).expect("docs/clients.md is written");
     }
     drop(held);
-    let (said, seen) = (without_version(said), without_version(&seen));
-    assert!(said == seen, "{}: docs/clients.md says\n{said}\nthis run saw\n{seen}", section.name);
+    let (said, seen) = (without_version(said), without_version(seen));
+    assert!(said == seen, "{heading}: docs/clients.md says\n{said}\nthis run saw\n{seen}");
 }
 
 /// The page before, in and after the section of a client, which begins behind its heading.

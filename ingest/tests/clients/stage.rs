@@ -43,8 +43,7 @@ impl Stage {
         drop(open);
         let storage = Storage::start(dir.path().join("storage"), &authority).await;
         let tokens = TokenServer::start(dir.path()).await;
-        let redirect = format!("middleware: {{storage: [{{name: redirect, options: {{baseurl: '{}'}}}}]}}\n", storage.url());
-        let registry = Registry::start_with(dir.path(), Some(&tokens), &redirect);
+        let registry = Registry::start_with(dir.path(), Some(&tokens), &redirecting(&storage));
         Self { dir, authority, images, storage, registry, tokens }
     }
 
@@ -81,6 +80,11 @@ impl Stage {
     }
 }
 
+/// What a registry's configuration says to send everybody to `storage` for blobs.
+pub(crate) fn redirecting(storage: &Storage) -> String {
+    format!("middleware: {{storage: [{{name: redirect, options: {{baseurl: '{}'}}}}]}}\n", storage.url())
+}
+
 /// A gateway, and the way to it.
 pub(crate) struct Visit {
     gateway: Running,
@@ -92,7 +96,7 @@ pub(crate) struct Visit {
 impl Visit {
     /// The registry as clients call it.
     pub(crate) fn host(&self) -> String {
-        self.relay.address.to_string()
+        self.relay.host()
     }
 }
 
@@ -105,13 +109,13 @@ pub(crate) struct Seen {
     pub(crate) storage_bytes: u64,
 }
 
-struct Relay {
+pub(crate) struct Relay {
     address: SocketAddr,
     passed: Arc<AtomicU64>,
 }
 
 impl Relay {
-    async fn start(target: SocketAddr, acceptor: Option<TlsAcceptor>) -> Self {
+    pub(crate) async fn start(target: SocketAddr, acceptor: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let passed = Arc::new(AtomicU64::new(0));
@@ -130,5 +134,9 @@ impl Relay {
             }
         });
         Self { address, passed }
+    }
+
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
     }
 }

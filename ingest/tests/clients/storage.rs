@@ -68,9 +68,24 @@ fn answer(root: &Path, request: &Request<Incoming>, sent: &AtomicU64) -> Respons
     }
     let path = request.uri().path().trim_start_matches('/');
     let Ok(bytes) = std::fs::read(root.join(path)) else { return refused(StatusCode::NOT_FOUND) };
+    let (mut status, mut bytes) = (StatusCode::OK, Bytes::from(bytes));
+    let mut response = Response::builder().header("content-type", "application/octet-stream");
     let length = bytes.len();
-    let body = if request.method() == Method::HEAD { Bytes::new() } else { Bytes::from(bytes) };
+    if let Some(range) = request.headers().get("range").and_then(|range| range.to_str().ok()) {
+        let Some((first, last)) = range_of(range, length) else { return refused(StatusCode::RANGE_NOT_SATISFIABLE) };
+        (status, bytes) = (StatusCode::PARTIAL_CONTENT, bytes.slice(first..=last));
+        response = response.header("content-range", format!("bytes {first}-{last}/{length}"));
+    }
+    response = response.status(status).header("content-length", bytes.len());
+    let body = if request.method() == Method::HEAD { Bytes::new() } else { bytes };
     sent.fetch_add(body.len() as u64, Ordering::SeqCst);
-    let response = Response::builder().header("content-length", length).header("content-type", "application/octet-stream");
     response.body(Full::new(body)).expect("a good answer")
+}
+
+/// The first and last byte of `bytes=first-last` or `bytes=first-`, within the length.
+fn range_of(range: &str, length: usize) -> Option<(usize, usize)> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let first = first.parse().ok()?;
+    let last = if last.is_empty() { length.checked_sub(1)? } else { last.parse().ok()? };
+    (first <= last && first < length).then(|| (first, last.min(length - 1)))
 }
