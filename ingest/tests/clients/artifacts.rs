@@ -40,6 +40,7 @@ async fn push_chart(registry: &Registry, images: &mut Images) -> (String, String
 async fn helm_pulls_a_chart_from_a_registry() {
     let client = Client {
         name: "helm",
+        heading: "helm",
         need: Need::WithAllClients,
         version: &["version", "--short"],
         how: "`helm pull oci://<chart> --version <tag>`, and `helm pull oci://<chart>@<digest>`.",
@@ -112,6 +113,7 @@ async fn sign(registry: &Registry, stage_dir: &std::path::Path, images: &mut Ima
 async fn cosign_verifies_and_saves() {
     let client = Client {
         name: "cosign",
+        heading: "cosign",
         need: Need::WithAllClients,
         version: &["version"],
         how: "`cosign verify --key <file> <image>`, and `cosign save --dir <folder> <image>`.",

@@ -15,6 +15,7 @@ use crate::stage::REPOSITORY;
 async fn curl_pulls() {
     let client = Client {
         name: "curl",
+        heading: "curl",
         need: Need::Always,
         version: &["--version"],
         how: "`curl --location` for each manifest and each blob.",
@@ -36,6 +37,7 @@ async fn curl_pulls() {
 async fn wget_pulls() {
     let client = Client {
         name: "wget",
+        heading: "wget",
         need: Need::Always,
         version: &["--version"],
         how: "`wget` for each manifest and each blob.",

@@ -15,6 +15,7 @@ async fn containerd_pulls() {
     let Some(daemon) = program::find("containerd", Need::WithAllClients) else { return };
     let client = Client {
         name: "ctr",
+        heading: "containerd",
         need: Need::WithAllClients,
         version: &["--version"],
         how: "containerd with `ctr images pull --hosts-dir <folder> <image>`, with `--all-platforms` for both platforms.",

@@ -29,6 +29,10 @@ pub(crate) fn lines(records: &[RawAccess], images: &Images, order: Order) -> Vec
 }
 
 fn line(record: &RawAccess, images: &Images) -> String {
+    if record.kind != Kind::Oci {
+        let outcome = record.outcome.map_or("-", Outcome::as_str);
+        return format!("{:<4}  {:<4}  {:<60}  {}  {outcome}", record.method, record.kind.as_str(), record.path, record.status);
+    }
     let known = record.digest.as_deref().or(record.reference.as_deref());
     let which = known.map_or_else(|| "-".to_owned(), |known| name(known, images));
     let outcome = record.outcome.map_or("-", Outcome::as_str);
@@ -47,18 +51,13 @@ fn name(known: &str, images: &Images) -> String {
 
 fn what(record: &RawAccess) -> &'static str {
     let path = record.path.as_str();
-    match record.kind {
-        Kind::Oci if path.trim_end_matches('/') == "/v2" => "base",
-        Kind::Oci if path.contains("/manifests/") => "manifest",
-        Kind::Oci if path.contains("/blobs/") => "blob",
-        Kind::Oci if path.contains("/referrers/") => "referrers",
-        Kind::Oci if path.ends_with("/tags/list") => "tags",
-        Kind::Oci => "oci",
-        Kind::File => "file",
-        Kind::Helm => "helm",
-        Kind::Pypi => "pypi",
-        Kind::Npm => "npm",
-        Kind::Pixel | Kind::Telemetry | Kind::Other => "other",
+    match path {
+        "/v2" | "/v2/" => "base",
+        _ if path.contains("/manifests/") => "manifest",
+        _ if path.contains("/blobs/") => "blob",
+        _ if path.contains("/referrers/") => "referrers",
+        _ if path.ends_with("/tags/list") => "tags",
+        _ => "other",
     }
 }
 

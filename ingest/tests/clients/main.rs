@@ -10,6 +10,7 @@ mod events;
 mod images;
 mod matrix;
 mod oci;
+mod packages;
 mod page;
 mod program;
 mod splitter;
@@ -19,6 +20,9 @@ mod storage;
 #[expect(dead_code, reason = "these tests need a part of what the other binary's do")]
 #[path = "../it/registry.rs"]
 mod registry;
+#[expect(dead_code, reason = "these tests need a part of what the other binary's do")]
+#[path = "../it/secure.rs"]
+mod secure;
 #[expect(dead_code, reason = "these tests need a part of what the other binary's do")]
 #[path = "../it/support.rs"]
 mod support;

@@ -18,6 +18,8 @@ pub(crate) const WIRE_BYTES_MAX: u64 = 200_000;
 /// A client of container registries.
 pub(crate) struct Client {
     pub(crate) name: &'static str,
+    /// Its section of the page.
+    pub(crate) heading: &'static str,
     pub(crate) need: Need,
     /// What makes it say its version.
     pub(crate) version: &'static [&'static str],
@@ -142,7 +144,7 @@ pub(crate) async fn check_cases(
         pulls.push(pulled(case.name, &seen, &stage.images, order));
     }
     let version = program::version(program, client.version).await;
-    page::check(&Section { name: client.name, version, how: client.how, pulls });
+    page::check(&Section { heading: client.heading, version, how: client.how, pulls });
 }
 
 /// The pull as it stands in the page; on the way, what every pull has to be.

@@ -10,6 +10,7 @@ use crate::program::{Need, run};
 async fn skopeo_pulls() {
     let client = Client {
         name: "skopeo",
+        heading: "skopeo",
         need: Need::Always,
         version: &["--version"],
         how: "`skopeo copy docker://<image> dir:<folder>`, with `--all` for both platforms.",
@@ -50,6 +51,7 @@ async fn into_containers_storage(pull: &Pull<'_>, save: &[&str], target: &str) -
 async fn podman_pulls() {
     let client = Client {
         name: "podman",
+        heading: "podman",
         need: Need::WithAllClients,
         version: &["--version"],
         how: "`podman pull <image>`.",
@@ -65,6 +67,7 @@ async fn podman_pulls() {
 async fn buildah_pulls() {
     let client = Client {
         name: "buildah",
+        heading: "buildah",
         need: Need::WithAllClients,
         version: &["--version"],
         how: "`buildah pull <image>`.",
@@ -80,6 +83,7 @@ async fn buildah_pulls() {
 async fn crane_pulls() {
     let client = Client {
         name: "crane",
+        heading: "crane",
         need: Need::WithAllClients,
         version: &["version"],
         how: "`crane pull --format=oci <image> <folder>`, with `--platform=linux/amd64` for one platform.",
@@ -101,6 +105,7 @@ async fn crane_pulls() {
 async fn regctl_pulls() {
     let client = Client {
         name: "regctl",
+        heading: "regctl",
         need: Need::WithAllClients,
         version: &["version", "--format", "{{.VCSTag}}"],
         how: "`regctl image copy <image> ocidir://<folder>`, with `--platform linux/amd64` for one platform.",
@@ -124,6 +129,7 @@ async fn regctl_pulls() {
 async fn oras_pulls() {
     let client = Client {
         name: "oras",
+        heading: "oras",
         need: Need::WithAllClients,
         version: &["version"],
         how: "`oras copy --to-oci-layout <image> <folder>`, with `--platform linux/amd64` for one platform.",

@@ -12,7 +12,7 @@ static WRITING: Mutex<()> = Mutex::new(());
 
 /// What one client did.
 pub(crate) struct Section {
-    pub(crate) name: &'static str,
+    pub(crate) heading: &'static str,
     pub(crate) version: String,
     pub(crate) how: &'static str,
     pub(crate) pulls: Vec<Pulled>,
@@ -51,7 +51,7 @@ fn kilobytes(bytes: u64) -> String {
 
 /// Fails when the page says something else of a client than this run, apart from its version.
 pub(crate) fn check(section: &Section) {
-    check_text(section.name, &section.text());
+    check_text(section.heading, &section.text());
 }
 
 /// Fails when the page says something else under a heading than `seen`, apart from versions. With `CLIENTS_PAGE=write` the page

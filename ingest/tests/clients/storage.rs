@@ -67,9 +67,16 @@ fn answer(root: &Path, request: &Request<Incoming>, sent: &AtomicU64) -> Respons
         return refused(StatusCode::BAD_REQUEST);
     }
     let path = request.uri().path().trim_start_matches('/');
+    let path = if path.ends_with('/') { format!("{path}index.html") } else { path.to_owned() };
     let Ok(bytes) = std::fs::read(root.join(path)) else { return refused(StatusCode::NOT_FOUND) };
+    // Documents of package indexes are known by their type.
+    let media_type = match bytes.first() {
+        Some(b'{') => "application/json",
+        Some(b'<') => "text/html",
+        _ => "application/octet-stream",
+    };
     let (mut status, mut bytes) = (StatusCode::OK, Bytes::from(bytes));
-    let mut response = Response::builder().header("content-type", "application/octet-stream");
+    let mut response = Response::builder().header("content-type", media_type);
     let length = bytes.len();
     if let Some(range) = request.headers().get("range").and_then(|range| range.to_str().ok()) {
         let Some((first, last)) = range_of(range, length) else { return refused(StatusCode::RANGE_NOT_SATISFIABLE) };
@@ -82,9 +89,13 @@ fn answer(root: &Path, request: &Request<Incoming>, sent: &AtomicU64) -> Respons
     response.body(Full::new(body)).expect("a good answer")
 }
 
-/// The first and last byte of `bytes=first-last` or `bytes=first-`, within the length.
+/// The first and last byte of `bytes=first-last`, `bytes=first-` or `bytes=-count`, within the length.
 fn range_of(range: &str, length: usize) -> Option<(usize, usize)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    if first.is_empty() {
+        let count: usize = last.parse().ok()?;
+        return Some((length.saturating_sub(count), length.checked_sub(1)?));
+    }
     let first = first.parse().ok()?;
     let last = if last.is_empty() { length.checked_sub(1)? } else { last.parse().ok()? };
     (first <= last && first < length).then(|| (first, last.min(length - 1)))

@@ -33,11 +33,11 @@ pub(crate) struct Registry {
 impl Registry {
     /// A registry over `dir`, which wants tokens of `tokens` when given.
     pub(crate) fn start(dir: &Path, tokens: Option<&TokenServer>) -> Self {
-        Self::start_with(dir, tokens, "")
+        Self::start_program(Path::new("/usr/bin/docker-registry"), dir, tokens, "")
     }
 
-    /// The same with further sections of its configuration.
-    pub(crate) fn start_with(dir: &Path, tokens: Option<&TokenServer>, sections: &str) -> Self {
+    /// The same by another program, with further sections of its configuration.
+    pub(crate) fn start_program(program: &Path, dir: &Path, tokens: Option<&TokenServer>, sections: &str) -> Self {
         let auth = tokens.map_or(String::new(), |tokens| {
             let (realm, bundle) = (tokens.realm(), tokens.certificate.display());
             format!("auth: {{token: {{realm: '{realm}', service: {SERVICE}, issuer: {ISSUER}, rootcertbundle: '{bundle}'}}}}\n")
@@ -49,7 +49,7 @@ impl Registry {
             dir.join("storage").display()
         );
         std::fs::write(&config, text).expect("the configuration is written");
-        let mut process = Command::new("/usr/bin/docker-registry")
+        let mut process = Command::new(program)
             .arg("serve")
             .arg(&config)
             .stdout(Stdio::null())
