@@ -143,7 +143,8 @@ async fn npm_packs() {
     check_cases(&client, &program, &stage, &case("a package", digest_of(&archive)), async |pull| {
         let (out, mut command) = (out(pull), pull.command());
         command.args(["pack", "demo-package@1.2.3", "--loglevel=warn", "--fetch-retries=0", "--update-notifier=false", "--pack-destination"]).arg(&out);
-        run(command.arg("--registry").arg(format!("https://{}/npm/", pull.host))).await;
+        command.arg("--cafile").arg(&pull.authority.ca).arg("--registry").arg(format!("https://{}/npm/", pull.host));
+        run(&mut command).await;
         vec![out]
     })
     .await;
