@@ -31,8 +31,13 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// A registry over `storage`, which wants tokens of `tokens` when given.
+    /// A registry over `dir`, which wants tokens of `tokens` when given.
     pub(crate) fn start(dir: &Path, tokens: Option<&TokenServer>) -> Self {
+        Self::start_program(Path::new("/usr/bin/docker-registry"), dir, tokens, "")
+    }
+
+    /// The same by another program, with further sections of its configuration.
+    pub(crate) fn start_program(program: &Path, dir: &Path, tokens: Option<&TokenServer>, sections: &str) -> Self {
         let auth = tokens.map_or(String::new(), |tokens| {
             let (realm, bundle) = (tokens.realm(), tokens.certificate.display());
             format!("auth: {{token: {{realm: '{realm}', service: {SERVICE}, issuer: {ISSUER}, rootcertbundle: '{bundle}'}}}}\n")
@@ -40,11 +45,11 @@ impl Registry {
         let config = dir.join("registry.yml");
         let text = format!(
             "version: 0.1\nlog: {{accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\n\
-             http: {{addr: '127.0.0.1:0', secret: not-one}}\n{auth}",
+             http: {{addr: '127.0.0.1:0', secret: not-one}}\n{auth}{sections}",
             dir.join("storage").display()
         );
         std::fs::write(&config, text).expect("the configuration is written");
-        let mut process = Command::new("/usr/bin/docker-registry")
+        let mut process = Command::new(program)
             .arg("serve")
             .arg(&config)
             .stdout(Stdio::null())
