@@ -32,10 +32,11 @@ chaos:
 	@scripts/kafka prepare
 	@$(ENV) CHAOS_KILLS=$${KILLS:-24} cargo test --test it -- --nocapture kills
 
-# The spool beside a plain file.
+# The spool beside a plain file, then the gateway beside nginx. ROUNDS, SECONDS and CONNECTIONS may be set.
 bench:
-	@scripts/setup build
+	@scripts/setup bench
 	@$(ENV) cargo bench -p whopulls-ingest
+	@$(ENV) bench/gateway/run
 
 # Arbitrary bytes into the decoder. SECONDS_EACH may be set.
 fuzz:

@@ -27,8 +27,16 @@ pub struct RequestLabels {
 #[derive(Debug)]
 pub(crate) struct Counters {
     family: Family<RequestLabels, Counter>,
-    /// By rule, then by outcome. As many rules as were ever configured; only one thread comes here, so the lock is always free.
-    known: Mutex<HashMap<String, Vec<(&'static str, Counter)>>>,
+    /// Only one thread comes here, so the lock is always free.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By rule, then by outcome. As many rules as were ever configured.
+    of_routes: HashMap<String, Vec<(&'static str, Counter)>>,
+    /// The one that was counted last: the next request is most often of the same rule.
+    last: Option<(String, &'static str, Counter)>,
 }
 
 impl Counters {
@@ -40,14 +48,21 @@ impl Counters {
     pub(crate) fn count(&self, route: Option<&str>, outcome: Option<Outcome>) {
         let (route, outcome) = (route.unwrap_or("none"), outcome.map_or("none", Outcome::as_str));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.get(route).and_then(|of_route| of_route.iter().find(|(word, _)| *word == outcome));
-        if let Some((_, counter)) = found {
+        if let Some((_, _, counter)) = known.last.as_ref().filter(|last| last.1 == outcome && last.0 == route) {
             counter.inc();
             return;
         }
-        let counter = self.family.get_or_create_owned(&RequestLabels { route: route.into(), outcome });
+        let of_route = known.of_routes.get(route);
+        let found = of_route.and_then(|of_route| of_route.iter().find(|(word, _)| *word == outcome));
+        let counter = if let Some((_, counter)) = found {
+            counter.clone()
+        } else {
+            let counter = self.family.get_or_create_owned(&RequestLabels { route: route.into(), outcome });
+            known.of_routes.entry(route.into()).or_default().push((outcome, counter.clone()));
+            counter
+        };
         counter.inc();
-        known.entry(route.into()).or_default().push((outcome, counter));
+        known.last = Some((route.into(), outcome, counter));
     }
 }
 
