@@ -205,7 +205,7 @@ fn compile_file(rule: &FileRoute) -> Result<(Pattern, FileRule), KeyError> {
     let pattern = Pattern::compile(path).map_err(|e| ("match", e))?;
     let package = compile_template(rule.package.as_deref(), &pattern).map_err(|e| ("package", e))?;
     let names: Vec<&str> = pattern.names().collect();
-    let to = Expansion::compile(&rule.to, names.iter().copied()).map_err(|e| ("to", e))?;
+    let to = Expansion::compile(&rule.to, &names).map_err(|e| ("to", e))?;
     Ok((pattern, FileRule { to, package, status: rule.status }))
 }
 

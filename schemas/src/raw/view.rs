@@ -202,6 +202,7 @@ fn push_map(out: &mut Vec<u8>, key: &str, entries: &[(&str, &str)]) {
 }
 
 /// Text in quotes. Nearly all of it has nothing to escape, which one pass without a branch finds out.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many bytes at once")]
 fn push_quoted(out: &mut Vec<u8>, text: &str) {
     let escaped = text.bytes().fold(false, |found, b| found | (b < b' ') | (b == b'"') | (b == b'\\'));
     if escaped {

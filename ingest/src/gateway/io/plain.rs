@@ -84,18 +84,16 @@ where
         let room = buffer.get_mut(end..).unwrap_or_default();
         match poll_fn(|context| poll_more(context, io, room, timer.as_mut(), stopping.as_mut())).await {
             Came::Bytes(count) => end += count,
-            Came::End => return After::Ended,
             // One timer is set for many requests: a client is cut off after one to two times the time for a head.
-            Came::Timeout if answered_since_timer && end == 0 => {
+            Came::Timeout if answered_since_timer => {
                 timer.as_mut().reset(Instant::now() + timeout);
                 answered_since_timer = false;
             }
-            Came::Timeout => return After::Ended,
-            Came::Shutdown if end == 0 => return After::Ended,
-            Came::Shutdown => {
+            Came::Shutdown if end > 0 => {
                 buffer.truncate(end);
                 return After::Other(buffer);
             }
+            Came::End | Came::Timeout | Came::Shutdown => return After::Ended,
         }
     }
 }
