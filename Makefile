@@ -33,10 +33,11 @@ chaos:
 	@scripts/kafka prepare
 	@$(ENV) CHAOS_KILLS=$${KILLS:-24} cargo test --test it -- --nocapture kills
 
-# The spool beside a plain file.
+# The spool beside a plain file, then the gateway beside nginx. ROUNDS, SECONDS and CONNECTIONS may be set.
 bench:
-	@scripts/setup build
+	@scripts/setup bench
 	@$(ENV) cargo bench -p whopulls-ingest
+	@$(ENV) bench/gateway/run
 
 # The gateway at half its greatest rate while its upstreams misbehave. MINUTES, SEED and RATE_MAX may be set.
 soak:

@@ -79,7 +79,7 @@ fn spool(dir: &Path) -> f64 {
     let (spool, _) = Spool::open(options).expect("the spool opens");
     let begun = Instant::now();
     for _ in 0..GROUPS {
-        spool.append_batch_blocking(vec![record.clone(); GROUP_RECORDS]).expect("the group is written");
+        spool.append_batch_blocking(&vec![record.clone(); GROUP_RECORDS]).expect("the group is written");
     }
     let rate = rate(GROUPS * GROUP_RECORDS, begun.elapsed());
     drop(spool);
@@ -118,7 +118,7 @@ fn open_large(dir: &Path) -> Duration {
     let record = Bytes::from(vec![b'x'; RECORD_BYTES]);
     let full = usize::try_from(options.segment_bytes).expect("a small number") / (RECORD_BYTES + 4) - GROUP_RECORDS;
     for _ in 0..full / GROUP_RECORDS {
-        spool.append_batch_blocking(vec![record.clone(); GROUP_RECORDS]).expect("the group is written");
+        spool.append_batch_blocking(&vec![record.clone(); GROUP_RECORDS]).expect("the group is written");
     }
     drop(spool);
     for index in 0..LARGE_BYTES / options.segment_bytes {

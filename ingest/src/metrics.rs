@@ -48,8 +48,16 @@ pub struct RouteLabels {
 pub(crate) struct Counters {
     requests: Family<RequestLabels, Counter>,
     sent_bytes: Family<RouteLabels, Counter>,
-    /// As many rules as were ever configured; only one thread comes here, so the lock is always free.
-    known: Mutex<HashMap<String, RouteCounters>>,
+    /// Only one thread comes here, so the lock is always free.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// As many rules as were ever configured.
+    of_routes: HashMap<String, RouteCounters>,
+    /// The one that was counted last: the next request is most often of the same rule.
+    last: Option<LastCounted>,
 }
 
 /// One rule's counters.
@@ -58,6 +66,14 @@ struct RouteCounters {
     sent_bytes: Counter,
     /// By outcome and status class.
     requests: Vec<((&'static str, &'static str), Counter)>,
+}
+
+#[derive(Debug)]
+struct LastCounted {
+    route: String,
+    labels: (&'static str, &'static str),
+    requests: Counter,
+    sent_bytes: Counter,
 }
 
 impl Counters {
@@ -70,21 +86,27 @@ impl Counters {
         let route = route.unwrap_or("none");
         let (outcome, status) = (outcome.map_or("none", Outcome::as_str), status_class(status));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_route) = known.get(route)
-            && let Some((_, counter)) = of_route.requests.iter().find(|(labels, _)| *labels == (outcome, status))
-        {
-            counter.inc();
-            of_route.sent_bytes.inc_by(bytes);
+        let labels = (outcome, status);
+        if let Some(last) = known.last.as_ref().filter(|last| last.labels == labels && last.route == route) {
+            last.requests.inc();
+            last.sent_bytes.inc_by(bytes);
             return;
         }
-        let counter = self.requests.get_or_create_owned(&RequestLabels { route: route.into(), outcome, status });
-        counter.inc();
-        let of_route = known.entry(route.into()).or_insert_with(|| RouteCounters {
+        let of_route = known.of_routes.entry(route.into()).or_insert_with(|| RouteCounters {
             sent_bytes: self.sent_bytes.get_or_create_owned(&RouteLabels { route: route.into() }),
             requests: Vec::new(),
         });
-        of_route.sent_bytes.inc_by(bytes);
-        of_route.requests.push(((outcome, status), counter));
+        let requests = if let Some((_, counter)) = of_route.requests.iter().find(|(known, _)| *known == labels) {
+            counter.clone()
+        } else {
+            let counter = self.requests.get_or_create_owned(&RequestLabels { route: route.into(), outcome, status });
+            of_route.requests.push((labels, counter.clone()));
+            counter
+        };
+        let sent_bytes = of_route.sent_bytes.clone();
+        requests.inc();
+        sent_bytes.inc_by(bytes);
+        known.last = Some(LastCounted { route: route.into(), labels, requests, sent_bytes });
     }
 }
 

@@ -46,9 +46,9 @@ fn append(spool: &Spool, numbers: std::ops::Range<u32>) {
         record.client_ip = Some(std::net::Ipv4Addr::from(number % 50).into());
         Bytes::from(record.encode())
     };
-    let records = numbers.map(record).collect();
+    let records: Vec<Bytes> = numbers.map(record).collect();
     // Blocks, which a task of the runtime must not.
-    std::thread::scope(|scope| scope.spawn(|| spool.append_batch_blocking(records)).join())
+    std::thread::scope(|scope| scope.spawn(|| spool.append_batch_blocking(&records)).join())
         .expect("the thread ends")
         .expect("the records are written");
 }

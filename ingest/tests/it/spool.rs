@@ -24,7 +24,7 @@ fn payload(text: impl Into<String>) -> Bytes {
 }
 
 fn append(spool: &Spool, size: usize, count: usize) -> Result<u64, AppendError> {
-    spool.append_batch_blocking(vec![Bytes::from(vec![b'x'; size]); count])
+    spool.append_batch_blocking(&vec![Bytes::from(vec![b'x'; size]); count])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -110,7 +110,7 @@ impl Model {
     fn append(&mut self, sizes: &[usize]) {
         self.appended = self.appended.wrapping_add(1);
         let payloads: Vec<Bytes> = sizes.iter().map(|size| Bytes::from(vec![self.appended; *size])).collect();
-        let last = self.spool().append_batch_blocking(payloads.clone()).expect("the append is written");
+        let last = self.spool().append_batch_blocking(&payloads).expect("the append is written");
         let first_seq = last + 1 - payloads.len() as u64;
         assert!(first_seq >= self.frames.last().map_or(0, Frame::end_seq), "a sequence number is used twice");
         self.frames.push(Frame { first_seq, payloads });

@@ -211,10 +211,10 @@ impl RawAccess {
     }
 }
 
-fn json_into(record: &impl Serialize, out: &mut Vec<u8>) {
+fn json_into(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
     let before = out.len();
     // Maps with text keys, numbers and text, into memory: serde_json has no way to fail on these.
-    if serde_json::to_writer(&mut *out, record).is_err() {
+    if serde_json::to_writer(&mut *out, value).is_err() {
         out.truncate(before);
     }
 }

@@ -1,66 +1,47 @@
 //! A raw record whose text lies elsewhere, for a gateway that writes it once and never keeps it.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::words::{Claim, ClientIpSource, HttpVersion, Kind, Outcome};
-use super::{RAW_SCHEMA_VERSION, RawAccess, is_false};
+use super::{RAW_SCHEMA_VERSION, RawAccess};
 use crate::UnixMicros;
 
 /// The fields of [`RawAccess`] that a file's record has, not yet stamped, in the same order and with the same meaning. Its text is within
 /// [`super::TEXT_BYTES_MAX`].
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the fields are those of RawAccess")]
 pub struct RawAccessView<'a> {
     pub schema: u32,
     pub id: Uuid,
     pub ts: UnixMicros,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<&'a str>,
     pub method: &'a str,
     pub path: &'a str,
     /// Sorted by name, as `vars` is.
-    #[serde(serialize_with = "map", skip_serializing_if = "<[_]>::is_empty")]
     pub query: &'a [(&'a str, &'a str)],
     pub status: u16,
     pub bytes: u64,
     pub duration_us: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ip: Option<IpAddr>,
     pub client_ip_source: ClientIpSource,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub referer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub accept: Option<&'a str>,
-    #[serde(skip_serializing_if = "is_false")]
     pub dnt: bool,
-    #[serde(skip_serializing_if = "is_false")]
     pub gpc: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub http_version: Option<HttpVersion>,
-    #[serde(skip_serializing_if = "is_false")]
     pub tls: bool,
     pub kind: Kind,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub package: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub range_start: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ns: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<&'a Claim>,
-    #[serde(serialize_with = "map", skip_serializing_if = "<[_]>::is_empty")]
     pub vars: &'a [(&'a str, &'a str)],
 }
 
@@ -99,9 +80,49 @@ impl<'a> RawAccessView<'a> {
         }
     }
 
-    /// Writes what [`RawAccess::encode`] gives for the same record behind what `out` holds.
+    /// Writes what [`RawAccess::encode`] gives for the same record behind what `out` holds. By hand, because it is done for every
+    /// download: in half of the time of a general serializer.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
-        super::json_into(self, out);
+        out.extend_from_slice(b"{\"schema\":");
+        push_digits(out, self.schema.into());
+        push_plain(out, ",\"id\":\"", self.id.hyphenated().encode_lower(&mut [0; 36]));
+        out.extend_from_slice(b"\",\"ts\":");
+        out.extend_from_slice(itoa::Buffer::new().format(self.ts.0).as_bytes());
+        push_optional(out, ",\"host\":", self.host);
+        push_text(out, ",\"method\":", self.method);
+        push_text(out, ",\"path\":", self.path);
+        push_map(out, ",\"query\":", self.query);
+        push_number(out, ",\"status\":", self.status.into());
+        push_number(out, ",\"bytes\":", self.bytes);
+        push_number(out, ",\"duration_us\":", self.duration_us);
+        if let Some(address) = self.client_ip {
+            out.extend_from_slice(b",\"client_ip\":\"");
+            push_address(out, address);
+            out.push(b'"');
+        }
+        push_text(out, ",\"client_ip_source\":", self.client_ip_source.as_str());
+        push_optional(out, ",\"user_agent\":", self.user_agent);
+        push_optional(out, ",\"referer\":", self.referer);
+        push_optional(out, ",\"accept\":", self.accept);
+        push_flag(out, ",\"dnt\":true", self.dnt);
+        push_flag(out, ",\"gpc\":true", self.gpc);
+        push_optional(out, ",\"http_version\":", self.http_version.map(HttpVersion::as_str));
+        push_flag(out, ",\"tls\":true", self.tls);
+        push_text(out, ",\"kind\":", self.kind.as_str());
+        push_optional(out, ",\"route\":", self.route);
+        push_optional(out, ",\"package\":", self.package);
+        push_optional(out, ",\"version\":", self.version);
+        if let Some(start) = self.range_start {
+            push_number(out, ",\"range_start\":", start);
+        }
+        push_optional(out, ",\"ns\":", self.ns);
+        push_optional(out, ",\"outcome\":", self.outcome.map(Outcome::as_str));
+        if let Some(claim) = self.claim {
+            out.extend_from_slice(b",\"claim\":");
+            super::json_into(claim, out);
+        }
+        push_map(out, ",\"vars\":", self.vars);
+        out.push(b'}');
     }
 
     /// The same record with text of its own.
@@ -135,10 +156,75 @@ impl<'a> RawAccessView<'a> {
     }
 }
 
-fn map<S: Serializer>(entries: &[(&str, &str)], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(entries.len()))?;
-    for (key, value) in entries {
-        map.serialize_entry(key, value)?;
+fn push_plain(out: &mut Vec<u8>, key: &str, text: &str) {
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn push_digits(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn push_number(out: &mut Vec<u8>, key: &str, number: u64) {
+    out.extend_from_slice(key.as_bytes());
+    push_digits(out, number);
+}
+
+fn push_flag(out: &mut Vec<u8>, text: &str, flag: bool) {
+    if flag {
+        out.extend_from_slice(text.as_bytes());
     }
-    map.end()
+}
+
+fn push_optional(out: &mut Vec<u8>, key: &str, text: Option<&str>) {
+    if let Some(text) = text {
+        push_text(out, key, text);
+    }
+}
+
+fn push_text(out: &mut Vec<u8>, key: &str, text: &str) {
+    out.extend_from_slice(key.as_bytes());
+    push_quoted(out, text);
+}
+
+fn push_map(out: &mut Vec<u8>, key: &str, entries: &[(&str, &str)]) {
+    if entries.is_empty() {
+        return;
+    }
+    out.extend_from_slice(key.as_bytes());
+    for (index, (name, value)) in entries.iter().enumerate() {
+        out.push(if index == 0 { b'{' } else { b',' });
+        push_quoted(out, name);
+        out.push(b':');
+        push_quoted(out, value);
+    }
+    out.push(b'}');
+}
+
+/// Text in quotes. Nearly all of it has nothing to escape, which one pass without a branch finds out.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many bytes at once")]
+fn push_quoted(out: &mut Vec<u8>, text: &str) {
+    let escaped = text.bytes().fold(false, |found, b| found | (b < b' ') | (b == b'"') | (b == b'\\'));
+    if escaped {
+        super::json_into(text, out);
+        return;
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                push_digits(out, octet.into());
+            }
+        }
+        // Writing into memory does not fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
 }

@@ -31,9 +31,10 @@ impl Running {
     /// One thread, so that all requests meet the same recorder.
     fn start(options: impl FnOnce(SpoolOptions) -> SpoolOptions) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let text = "data = \"unused\"\n[gateway]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n[[route]]\nid = \"f\"\nkind = \"file\"\n\
+        let text = "data = \"d\"\n[gateway]\nlisten = \"127.0.0.1:0\"\nthreads = 1\n[[route]]\nid = \"f\"\nkind = \"file\"\n\
                     match = \"/f/{package}\"\nto = \"https://example.org/{package}\"\n";
-        let config = Config::parse("test", text, &[]).expect("the configuration is good");
+        let mut config = Config::parse("test", text, &[]).expect("the configuration is good");
+        config.data = Some(dir.path().join("data"));
         let (spool, _) = Spool::open(options(SpoolOptions::new(dir.path()))).expect("the spool opens");
         let metrics = Metrics::register(&mut Registry::default());
         let gateway = Gateway::bind(&config, spool.clone(), metrics.clone()).expect("the gateway listens");

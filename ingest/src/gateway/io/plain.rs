@@ -1,7 +1,7 @@
 //! Plain requests, answered as they come from the socket; see [`super::super::plain`].
 
 use std::future::poll_fn;
-use std::io::{self, Write as _};
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -95,9 +95,8 @@ where
         let room = buffer.get_mut(end..).unwrap_or_default();
         match poll_fn(|context| poll_more(context, io, room, timer.as_mut(), stopping.as_mut())).await {
             Came::Bytes(count) => end += count,
-            Came::End => return After::Ended,
             // One timer is set for many requests: a client is cut off after one to two times the time for a head.
-            Came::Timeout if answered_since_timer && end == 0 => {
+            Came::Timeout if answered_since_timer => {
                 timer.as_mut().reset(Instant::now() + timeout);
                 answered_since_timer = false;
             }
@@ -112,6 +111,7 @@ where
                 buffer.truncate(end);
                 return After::Other(buffer);
             }
+            Came::End => return After::Ended,
         }
     }
 }
@@ -170,16 +170,13 @@ fn respond(worker: &Worker, peer: &Peer, request: &PlainRequest<'_>, response: &
         return None;
     }
     let (route, target) = plain_redirect(&live, peer, request)?;
-    let reason = StatusCode::from_u16(target.status).ok()?.canonical_reason()?;
+    let status = StatusCode::from_u16(target.status).ok()?;
     if !target.location.bytes().all(|b| b.is_ascii_graphic()) {
         return None;
     }
     let received = clock::now();
     response.clear();
-    worker
-        .date
-        .at(received, |date| write_head(response, target.status, reason, &target.location, request.is_head, date))
-        .ok()?;
+    worker.date.at(received, |date| write_head(response, status, &target.location, request.is_head, date))?;
     let duration = begun.elapsed();
     let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let moments = Moments { id: worker.ids.at(received), received, duration_us };
@@ -192,18 +189,13 @@ fn respond(worker: &Worker, peer: &Peer, request: &PlainRequest<'_>, response: &
 }
 
 /// As the library writes it.
-fn write_head(
-    out: &mut Vec<u8>,
-    status: u16,
-    reason: &str,
-    location: &str,
-    is_head: bool,
-    date: &str,
-) -> io::Result<()> {
-    write!(out, "HTTP/1.1 {status} {reason}\r\nlocation: ")?;
-    out.extend_from_slice(location.as_bytes());
-    out.extend_from_slice(if is_head { b"\r\ndate: " } else { b"\r\ncontent-length: 0\r\ndate: " });
-    out.extend_from_slice(date.as_bytes());
-    out.extend_from_slice(b"\r\n\r\n");
-    Ok(())
+fn write_head(out: &mut Vec<u8>, status: StatusCode, location: &str, is_head: bool, date: &str) -> Option<()> {
+    let length = if is_head { "" } else { "\r\ncontent-length: 0" };
+    let reason = status.canonical_reason()?;
+    for part in
+        ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\nlocation: ", location, length, "\r\ndate: ", date, "\r\n\r\n"]
+    {
+        out.extend_from_slice(part.as_bytes());
+    }
+    Some(())
 }

@@ -272,12 +272,11 @@ impl Future for Kept {
         if waiting.over {
             return Poll::Ready(());
         }
-        match place.and_then(|place| waiting.wakers.get_mut(place)) {
-            Some(waker) => waker.clone_from(context.waker()),
-            None => {
-                *place = Some(waiting.wakers.len());
-                waiting.wakers.push(context.waker().clone());
-            }
+        if let Some(waker) = place.and_then(|place| waiting.wakers.get_mut(place)) {
+            waker.clone_from(context.waker());
+        } else {
+            *place = Some(waiting.wakers.len());
+            waiting.wakers.push(context.waker().clone());
         }
         Poll::Pending
     }

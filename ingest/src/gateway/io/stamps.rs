@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn the_date_follows_the_second() {
         let date = Date::default();
-        let at = |micros| date.at(UnixMicros(micros), |date| date.to_owned());
+        let at = |micros| date.at(UnixMicros(micros), ToOwned::to_owned);
         assert_eq!(at(784_111_777_999_999), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(at(784_111_778_000_000), "Sun, 06 Nov 1994 08:49:38 GMT");
     }

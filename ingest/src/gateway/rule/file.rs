@@ -43,7 +43,7 @@ impl FileRule {
         let names = pattern.names();
         let package = package(rule.package.as_deref(), &names)?;
         fixed_host(&rule.to).map_err(|error| ("to", error))?;
-        let to = Expansion::compile(&rule.to, names.iter().copied()).map_err(|error| ("to", error))?;
+        let to = Expansion::compile(&rule.to, &names).map_err(|error| ("to", error))?;
         let proxy = match &rule.proxy {
             None => None,
             Some(UpstreamRef::Id(id)) => Some(id.clone()),

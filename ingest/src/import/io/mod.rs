@@ -200,7 +200,8 @@ pub fn import_file(
         }
         if batch.len() >= BATCH_RECORDS || (ended && !batch.is_empty()) {
             report.accepted += batch.len() as u64;
-            let appended = spool.append_batch_blocking(std::mem::take(&mut batch));
+            let appended = spool.append_batch_blocking(&batch);
+            batch.clear();
             let line = file.progress().lines + 1;
             let failed = |source| ImportError::Append { path: file.path.clone(), line, source };
             report.end_seq = appended.map_err(failed)? + 1;

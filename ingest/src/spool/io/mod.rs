@@ -74,9 +74,9 @@ impl Spool {
     ///
     /// # Errors
     /// The records were not written, or (when they are more than one group) only a first part of them.
-    pub fn append_batch_blocking(&self, payloads: Vec<Bytes>) -> Result<u64, AppendError> {
+    pub fn append_batch_blocking(&self, payloads: &[Bytes]) -> Result<u64, AppendError> {
         let mut last = self.end_seq();
-        for batch in batches(&payloads)? {
+        for batch in batches(payloads)? {
             last = self.inner.write_or_queue(batch)?.blocking().last?;
         }
         Ok(last)

@@ -104,7 +104,9 @@ impl Writer {
             many => {
                 let mut merged = std::mem::take(&mut self.merged);
                 merged.clear();
-                many.iter().for_each(|entry| merged.extend(&entry.batch));
+                for entry in many.iter() {
+                    merged.extend(&entry.batch);
+                }
                 let written = self.write(merged.sealed(self.end_seq), records, now_ms);
                 // A buffer that a burst made large is given back.
                 self.merged = if merged.capacity() > BUFFER_BYTES_KEPT { Batch::default() } else { merged };
