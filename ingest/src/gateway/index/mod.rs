@@ -218,7 +218,63 @@ fn file_name(url: &Url) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Pieces that documents are made of, and some that break them.
+    fn pieces() -> impl Strategy<Value = String> {
+        const PIECES: [&str; 28] = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"",
+            "'",
+            "\n",
+            "  ",
+            "- ",
+            "entries:",
+            "urls:",
+            "version: 1",
+            "\"files\":",
+            "\"url\":",
+            "\"versions\":",
+            "\"dist\":",
+            "\"tarball\":",
+            "\"https://h.example.org/a.tgz\"",
+            "https://h.example.org/a.tgz",
+            "ü",
+            "<a href=",
+            "<base href=",
+            ">",
+            "&amp;",
+            "*a",
+            "&a ",
+        ];
+        prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_document_makes_a_rewriting_panic(text in pieces(), bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let url = Url::parse("https://h.example.org/x/").expect("a URL");
+            for document in [text.as_bytes(), &bytes] {
+                let all = [
+                    helm::rewrite(document, &url),
+                    npm::rewrite(document, &url, "@a/b"),
+                    pypi::rewrite_json(document, &url, "a"),
+                    pypi::rewrite_html(document, &url, "a"),
+                    pypi::rewrite_list(document, &url),
+                ];
+                for rewritten in all.into_iter().flatten() {
+                    prop_assert!(std::str::from_utf8(&rewritten.text("http://h")).is_ok());
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_splice_keeps_what_it_does_not_replace() {
