@@ -93,11 +93,12 @@ fn rewrite_links(
     let based = Cell::new(false);
     let on_base = |element: &mut Element<'_, '_>| {
         let href = element.get_attribute("href").unwrap_or_default();
-        // The first one counts. It goes: relative links of ours are relative to our page.
+        // The first one counts. Relative links of ours are relative to our page. The element stays: what stands on both its sides could
+        // else become another one.
         if let (false, Ok(url)) = (based.replace(true), page_url.join(&unescaped(&href))) {
             base.replace(url);
         }
-        element.remove();
+        element.remove_attribute("href");
         Ok(())
     };
     let on_link = |element: &mut Element<'_, '_>| {
@@ -244,9 +245,9 @@ mod tests {
     }
 
     #[test]
-    fn a_base_element_is_heeded_and_goes() {
+    fn a_base_element_is_heeded_and_means_nothing_any_more() {
         let document = r#"<base href="https://cdn.example.org/x/"><a href='p-1.tar.gz'>p</a>"#;
-        check_html(document, r#"<a href="../../files/p/p-1.tar.gz">p</a>"#);
+        check_html(document, r#"<base><a href="../../files/p/p-1.tar.gz">p</a>"#);
         let rewritten = rewrite_html(document.as_bytes(), &page(), "p").expect("a page");
         assert_eq!(rewritten.link("p-1.tar.gz"), Some("https://cdn.example.org/x/p-1.tar.gz"));
     }
