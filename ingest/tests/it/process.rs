@@ -65,13 +65,22 @@ impl Process {
     /// Tells it to stop, and waits until it has.
     pub(crate) async fn stop(mut self) {
         self.signal("TERM");
-        let ended = tokio::task::spawn_blocking(move || self.child.wait()).await.expect("the wait ends");
-        assert!(ended.expect("the process ends").success());
+        let wait = move || self.child.wait().expect("the process ends");
+        assert!(tokio::task::spawn_blocking(wait).await.expect("the wait ends").success());
     }
 
     async fn ask(&self, package: &str) {
         let response = client().get(format!("http://{}/f/{package}", self.address)).send().await.expect("an answer");
         assert_eq!(response.status(), 302);
+    }
+}
+
+/// A test that fails leaves no process behind.
+impl Drop for Process {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.child.kill().and_then(|()| self.child.wait()).expect("the process is ours to end");
+        }
     }
 }
 

@@ -124,7 +124,8 @@ async fn fifty_reloads_under_load_drop_no_request() {
     }
     assert!(count >= CLIENTS * RELOADS, "the clients asked only {count} times");
     assert!(seen.len() > RELOADS / 2, "the clients met only the rules {seen:?}");
-    assert!(place.reloads("taken").await >= f64::from(u32::try_from(RELOADS).expect("a small number")));
+    let all = f64::from(u32::try_from(RELOADS).expect("a small number"));
+    until("the last one is counted", async || place.reloads("taken").await >= all).await;
     assert!(place.reloads("refused").await.abs() < f64::EPSILON);
     process.stop().await;
 }
@@ -144,7 +145,7 @@ async fn a_bad_file_is_refused_whole_and_the_old_rules_stay_until_it_is_mended()
     until("every mistake is told", async || process.log().contains("tape")).await;
     let log = process.log();
     assert!(log.contains("ERROR") && log.contains("the one before it stays in use"), "{log}");
-    assert!(log.contains("2 mistakes") && log.contains("`colour`"), "{log}");
+    assert!(log.contains("2 mistakes") && log.contains("`route.colour`"), "{log}");
     assert_eq!(location(&process).await, first);
     assert!(place.metric("whopulls_config_last_reload_successful").await < 0.5);
 
@@ -157,7 +158,8 @@ async fn a_bad_file_is_refused_whole_and_the_old_rules_stay_until_it_is_mended()
     place.write(&rule(4));
     process.signal("HUP");
     until("the mended file is in use", async || location(&process).await == "https://n4.example.org/p").await;
-    assert!(place.metric("whopulls_config_last_reload_successful").await > 0.5);
+    // The rules are in use an instant before that is counted.
+    until("it is counted", async || place.metric("whopulls_config_last_reload_successful").await > 0.5).await;
     process.stop().await;
 }
 
@@ -183,7 +185,8 @@ async fn a_changed_file_is_taken_without_a_signal_also_when_a_link_turns() {
     // In place, as an editor writes.
     place.write_to(&dir.join("two").join("whopulls.toml"), "", &rule(3));
     until("the changed file is in use", async || location(&process).await == "https://n3.example.org/p").await;
-    assert!((place.reloads("taken").await - 2.0).abs() < f64::EPSILON);
+    until("both are counted", async || place.reloads("taken").await > 1.5).await;
+    assert!(place.reloads("taken").await < 2.5, "one was read twice");
     process.stop().await;
 }
 
