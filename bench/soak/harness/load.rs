@@ -68,7 +68,7 @@ impl Load {
         }
         if matches!(pace, Pace::Rate(_)) {
             let load = self.clone();
-            clients.spawn(async move { load.once(duration).await });
+            clients.spawn(async move { load.once(duration, until).await });
         }
         while let Some(ended) = clients.join_next().await {
             ended.expect("a client does not panic");
@@ -92,7 +92,7 @@ impl Load {
         }
     }
 
-    async fn once(&self, duration: Duration) {
+    async fn once(&self, duration: Duration, until: Instant) {
         let fresh = self.content.fresh();
         let every = duration / u32::try_from(fresh.len() + 1).unwrap_or(1);
         let mut client = Client::new(self.gateway);
@@ -100,6 +100,9 @@ impl Load {
         let (both, alone) = fresh.split_at(fresh.len() / 2);
         for place in both.iter().zip(alone).flat_map(|(both, alone)| [both, alone]) {
             tokio::time::sleep(every).await;
+            if Instant::now() >= until {
+                return;
+            }
             self.ask(&mut client, *place).await;
         }
     }

@@ -90,8 +90,9 @@ pub(crate) async fn run(plan: Plan) -> Verdict {
     load.run(&plan, Pace::Rate(wanted), plan.duration).await;
     let reached = per_second(account.asked() - asked_before, begun.elapsed());
     stop.cancel();
-    let (memory, faults) = (memory.await.expect("the samples"), faults.await.expect("the faults"));
+    let (memory, (faults, upstreams)) = (memory.await.expect("the samples"), faults.await.expect("the faults"));
     gateway.stop().await;
+    drop(upstreams);
     let recorded = gateway::recorded(dir.path(), &account).await;
     Verdict::of(&plan, &account, recorded, &memory, faults, Rates { calibrated: rate, wanted, reached })
 }

@@ -113,8 +113,8 @@ impl Upstreams {
         (self.first.proxy.address, self.second.proxy.address)
     }
 
-    /// Goes through the schedule; gives how often each fault came.
-    pub(crate) async fn misbehave(mut self, steps: Vec<Step>) -> BTreeMap<&'static str, u64> {
+    /// Goes through the schedule; gives how often each fault came, and itself: who is still asked then gets an answer.
+    pub(crate) async fn misbehave(mut self, steps: Vec<Step>) -> (BTreeMap<&'static str, u64>, Self) {
         let mut counts = BTreeMap::new();
         for Step { fault, lasts } in steps {
             *counts.entry(fault.name()).or_default() += 1;
@@ -138,7 +138,7 @@ impl Upstreams {
         }
         self.first.proxy.set_fault(Fault::Quiet);
         self.disturbance.set(false);
-        counts
+        (counts, self)
     }
 }
 
