@@ -52,9 +52,7 @@ async fn helm_pulls_a_chart_from_a_registry() {
     let mut pushed = None;
     let stage = Stage::start_with(async |registry, images| pushed = Some(push_chart(registry, images).await)).await;
     let (manifest, archive) = pushed.expect("it was pushed");
-    let case = |name, reference| {
-        Case { name, reference, all: false, expected: BTreeSet::from([archive.clone()]) }
-    };
+    let case = |name, reference| Case { name, reference, all: false, expected: BTreeSet::from([archive.clone()]) };
     let cases = [case("a chart, by tag", ":1.2.3".to_owned()), case("a chart, by digest", format!("@{manifest}"))];
     check_cases(&client, &program, &stage, &cases, async |pull| {
         let out = pull.dir.join("out");

@@ -28,11 +28,15 @@ impl Authority {
         let (key, request, certificate) = (dir.join("tls.key"), dir.join("tls.csr"), dir.join("tls.pem"));
         let names = dir.join("names");
         // An end entity that is not an authority, as rustls asks; the names that the clients call.
-        let text = "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n";
+        let text =
+            "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n";
         std::fs::write(&names, text).expect("the names are written");
         let curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
         let constraints = "-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign";
-        openssl(&format!("req -x509 {curve} -subj /CN=test-authority -days 2 {constraints}"), &[("-keyout", &ca_key), ("-out", &ca)]);
+        openssl(
+            &format!("req -x509 {curve} -subj /CN=test-authority -days 2 {constraints}"),
+            &[("-keyout", &ca_key), ("-out", &ca)],
+        );
         openssl(&format!("req {curve} -subj /CN=test"), &[("-keyout", &key), ("-out", &request)]);
         openssl(
             "x509 -req -days 2 -set_serial 2",

@@ -62,14 +62,17 @@ impl Suite {
         command.env("OCI_DATA_SHA512", "false").envs(settings.iter().copied());
         let output = command.output().await.expect("the suite starts");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = Regex::new("(?m)^ *OCI Conformance Test/(.+): (Pass|FAIL|Skip|Disabled|Error)$").expect("a good pattern");
+        let line =
+            Regex::new("(?m)^ *OCI Conformance Test/(.+): (Pass|FAIL|Skip|Disabled|Error)$").expect("a good pattern");
         let mut verdicts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for found in line.captures_iter(&said) {
             verdicts.entry(found[1].to_owned()).or_default().push(found[2].to_owned());
         }
         // What a group says follows from its tests.
         let names: Vec<String> = verdicts.keys().cloned().collect();
-        verdicts.retain(|group, _| !names.iter().any(|name| name.strip_prefix(group).is_some_and(|rest| rest.starts_with('/'))));
+        verdicts.retain(|group, _| {
+            !names.iter().any(|name| name.strip_prefix(group).is_some_and(|rest| rest.starts_with('/')))
+        });
         assert!(!verdicts.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
         Verdicts(verdicts)
     }
@@ -134,7 +137,10 @@ async fn the_pull_workflow_passes() {
     assert!(verdicts.count("FAIL") + verdicts.count("Error") == 0, "{not_passed:?}");
     let (tags, manifests, blobs) = (tags.len(), manifests.split(' ').count(), blobs.split(' ').count());
     let skipped: Vec<String> = verdicts.all("Skip").into_iter().map(|name| format!("- {name}")).collect();
-    assert!(tags > 10 && manifests > 30 && blobs > 30, "the suite pushed {tags} tags, {manifests} manifests, {blobs} blobs");
+    assert!(
+        tags > 10 && manifests > 30 && blobs > 30,
+        "the suite pushed {tags} tags, {manifests} manifests, {blobs} blobs"
+    );
     page::check_text(
         "Conformance: pull",
         &format!(

@@ -28,7 +28,11 @@ async fn containerd_pulls() {
         let mut running = start(&daemon, pull, &socket).await;
         let hosts = hosts(pull);
         let mut command = pull.command();
-        command.arg("--address").arg(&socket).args(["images", "pull", "--snapshotter", "native", "--hosts-dir"]).arg(hosts);
+        command
+            .arg("--address")
+            .arg(&socket)
+            .args(["images", "pull", "--snapshotter", "native", "--hosts-dir"])
+            .arg(hosts);
         if pull.case.all {
             command.arg("--all-platforms");
         } else {

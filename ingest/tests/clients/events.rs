@@ -31,7 +31,13 @@ pub(crate) fn lines(records: &[RawAccess], images: &Images, order: Order) -> Vec
 fn line(record: &RawAccess, images: &Images) -> String {
     if record.kind != Kind::Oci {
         let outcome = record.outcome.map_or("-", Outcome::as_str);
-        return format!("{:<4}  {:<4}  {:<60}  {}  {outcome}", record.method, record.kind.as_str(), record.path, record.status);
+        return format!(
+            "{:<4}  {:<4}  {:<60}  {}  {outcome}",
+            record.method,
+            record.kind.as_str(),
+            record.path,
+            record.status
+        );
     }
     let known = record.digest.as_deref().or(record.reference.as_deref());
     let which = known.map_or_else(|| "-".to_owned(), |known| name(known, images));

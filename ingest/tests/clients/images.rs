@@ -48,10 +48,14 @@ impl Images {
             name(&mut names, &image, &format!(" {architecture}"));
             platforms.push(image);
         }
-        let children: Vec<Value> = platforms.iter().zip(PLATFORMS).map(|(image, architecture)| {
-            json!({"mediaType": MANIFEST, "digest": image.digest, "size": image.manifest_bytes,
+        let children: Vec<Value> = platforms
+            .iter()
+            .zip(PLATFORMS)
+            .map(|(image, architecture)| {
+                json!({"mediaType": MANIFEST, "digest": image.digest, "size": image.manifest_bytes,
                    "platform": {"os": "linux", "architecture": architecture}})
-        }).collect();
+            })
+            .collect();
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}).to_string();
         let index = registry.push_manifest(repository, "multi", INDEX, &index).await;
         names.insert(index.clone(), "index".to_owned());

@@ -16,7 +16,12 @@ use crate::program::{Need, run};
 use crate::registry::digest_of;
 use crate::stage::Stage;
 
-const fn client(name: &'static str, heading: &'static str, version: &'static [&'static str], how: &'static str) -> Client {
+const fn client(
+    name: &'static str,
+    heading: &'static str,
+    version: &'static [&'static str],
+    how: &'static str,
+) -> Client {
     let (order, keeps) = (Order::BlobsAtOnce, Keeps::Archives);
     Client { name, heading, need: Need::WithAllClients, version, how, order, takes_all: false, keeps }
 }
@@ -70,7 +75,11 @@ async fn publish_wheel(stage: &Stage, python: &Path) -> String {
     let metadata = "Metadata-Version: 2.1\nName: demo-package\nVersion: 1.2.3\n";
     write(scratch.path(), "demo_package/noise", &noise(97));
     write(scratch.path(), &format!("{info}/METADATA"), metadata.as_bytes());
-    write(scratch.path(), &format!("{info}/WHEEL"), b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n");
+    write(
+        scratch.path(),
+        &format!("{info}/WHEEL"),
+        b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    );
     write(scratch.path(), &format!("{info}/RECORD"), b"");
     let wheel = root.join("packages/demo_package-1.2.3-py3-none-any.whl");
     write(&root, "packages/demo_package-1.2.3-py3-none-any.whl.metadata", metadata.as_bytes());
@@ -142,7 +151,16 @@ async fn npm_packs() {
     write(&stage.files(), "demo-package", document.to_string().as_bytes());
     check_cases(&client, &program, &stage, &case("a package", digest_of(&archive)), async |pull| {
         let (out, mut command) = (out(pull), pull.command());
-        command.args(["pack", "demo-package@1.2.3", "--loglevel=warn", "--fetch-retries=0", "--update-notifier=false", "--pack-destination"]).arg(&out);
+        command
+            .args([
+                "pack",
+                "demo-package@1.2.3",
+                "--loglevel=warn",
+                "--fetch-retries=0",
+                "--update-notifier=false",
+                "--pack-destination",
+            ])
+            .arg(&out);
         command.arg("--cafile").arg(&pull.authority.ca).arg("--registry").arg(format!("https://{}/npm/", pull.host));
         run(&mut command).await;
         vec![out]
@@ -153,7 +171,11 @@ async fn npm_packs() {
 #[tokio::test]
 async fn curl_and_wget_download_a_file() {
     for (name, how, arguments) in [
-        ("curl", "`curl --location <url>`.", ["--silent", "--show-error", "--fail", "--location", "--output"].as_slice()),
+        (
+            "curl",
+            "`curl --location <url>`.",
+            ["--silent", "--show-error", "--fail", "--location", "--output"].as_slice(),
+        ),
         ("wget", "`wget <url>`.", ["--quiet", "--tries=1", "--output-document"].as_slice()),
     ] {
         let heading = if name == "curl" { "curl with a file" } else { "wget with a file" };

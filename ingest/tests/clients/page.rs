@@ -80,9 +80,10 @@ fn split<'a>(page: &'a str, name: &str) -> (&'a str, &'a str, &'a str) {
 }
 
 fn without_version(section: &str) -> String {
-    let lines = section.lines().map(|line| match line.strip_prefix("Version ").and_then(|rest| rest.split_once(": ")) {
-        Some((_version, how)) => how,
-        None => line,
-    });
+    let lines =
+        section.lines().map(|line| match line.strip_prefix("Version ").and_then(|rest| rest.split_once(": ")) {
+            Some((_version, how)) => how,
+            None => line,
+        });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -71,7 +71,9 @@ impl Stage {
              [[route]]\nid = \"files\"\nkind = \"file\"\nmatch = \"/files/{{version}}/{{package}}\"\nto = \"{storage}/files/{{version}}/{{package}}\"\n"
         );
         for kind in ["helm", "pypi", "npm"] {
-            rules += &format!("[[route]]\nid = \"{kind}\"\nkind = \"{kind}\"\nprefix = \"/{kind}\"\nupstream = \"packages\"\n");
+            rules += &format!(
+                "[[route]]\nid = \"{kind}\"\nkind = \"{kind}\"\nprefix = \"/{kind}\"\nupstream = \"packages\"\n"
+            );
         }
         let data = self.scratch();
         let gateway = start_gateway(data.path(), &self.authority, &rules).await;
