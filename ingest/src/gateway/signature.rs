@@ -15,7 +15,7 @@ const MARGIN_S: i64 = 30;
 /// Until when `url`, received at `now`, may be handed out.
 pub(crate) fn good_until(url: &Url, now: UnixMicros) -> UnixMicros {
     let now_s = now.0.div_euclid(1_000_000);
-    let said_s = expiry_s(url).map(|until| until - MARGIN_S);
+    let said_s = expiry_s(url).map(|until| until.saturating_sub(MARGIN_S));
     let until_s = said_s.unwrap_or(now_s + LIVES_S_DEFAULT).min(now_s + LIVES_S_MAX);
     UnixMicros(until_s.saturating_mul(1_000_000))
 }
