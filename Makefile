@@ -3,7 +3,7 @@ SHELL := bash
 ENV := source scripts/env &&
 ARGS ?=
 
-.PHONY: demo test check chaos bench soak fuzz build
+.PHONY: demo test test-clients check chaos bench soak fuzz build
 
 # Builds, runs the main job on the embedded default, prints the organizations. ARGS=--exit ends then.
 # It builds the tests too: with their features the dependencies are built once for `make demo` and `make test`.
@@ -18,6 +18,13 @@ test:
 	@scripts/pebble prepare
 	@scripts/python -c 'import duckdb, deltalake, moto'
 	@$(ENV) cargo test --workspace
+
+# Every client of docs/clients.md, not skopeo, curl and wget alone, and the conformance suite; as root, for runtimes unpack images. The first
+# time takes ten minutes more. It fails when a client does something else than the page says, and writes into the page what it did.
+test-clients:
+	@scripts/setup test
+	@scripts/clients prepare
+	@$(ENV) CLIENTS=all CLIENTS_PAGE=write cargo test -p whopulls-ingest --test clients
 
 # What else CI asks.
 check:

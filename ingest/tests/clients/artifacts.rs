@@ -52,7 +52,10 @@ async fn helm_pulls_a_chart_from_a_registry() {
     let mut pushed = None;
     let stage = Stage::start_with(async |registry, images| pushed = Some(push_chart(registry, images).await)).await;
     let (manifest, archive) = pushed.expect("it was pushed");
-    let case = |name, reference| Case { name, reference, all: false, expected: BTreeSet::from([archive.clone()]) };
+    let case = |name, reference| {
+        let (digest, expected) = (manifest.clone(), BTreeSet::from([archive.clone()]));
+        Case { name, reference, digest, all: false, expected }
+    };
     let cases = [case("a chart, by tag", ":1.2.3".to_owned()), case("a chart, by digest", format!("@{manifest}"))];
     check_cases(&client, &program, &stage, &cases, async |pull| {
         let out = pull.dir.join("out");
@@ -130,7 +133,13 @@ async fn cosign_verifies_and_saves() {
     let single: BTreeSet<String> =
         [&images.single.digest, &images.single.config].into_iter().chain(&images.single.layers).cloned().collect();
     let by_digest = format!("@{}", images.single.digest);
-    let case = |name, reference: &str, expected| Case { name, reference: reference.to_owned(), all: false, expected };
+    let case = |name, reference: &str, expected| Case {
+        name,
+        reference: reference.to_owned(),
+        digest: images.single.digest.clone(),
+        all: false,
+        expected,
+    };
     let cases = [
         case("verify, by tag", ":single", BTreeSet::new()),
         case("verify, by digest", &by_digest, BTreeSet::new()),

@@ -46,7 +46,7 @@ async fn containerd_pulls() {
 }
 
 /// Starts the daemon and waits until it answers.
-async fn start(daemon: &Path, pull: &Pull<'_>, socket: &Path) -> Child {
+pub(crate) async fn start(daemon: &Path, pull: &Pull<'_>, socket: &Path) -> Child {
     let config = pull.dir.join("containerd.toml");
     let text = "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\"]\n";
     std::fs::write(&config, text).expect("the configuration is written");
@@ -55,7 +55,7 @@ async fn start(daemon: &Path, pull: &Pull<'_>, socket: &Path) -> Child {
     command.arg("--root").arg(pull.dir.join("root")).arg("--state").arg(pull.dir.join("state"));
     let running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("containerd starts");
     until("containerd answers", async || {
-        let mut asked = pull.command();
+        let mut asked = program::command(&daemon.with_file_name("ctr"), pull.dir, pull.authority);
         asked.arg("--address").arg(socket).arg("version").stdout(Stdio::null()).stderr(Stdio::null());
         asked.status().await.is_ok_and(|status| status.success())
     })

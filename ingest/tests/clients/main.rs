@@ -6,6 +6,7 @@ mod authority;
 mod by_hand;
 mod conformance;
 mod containerd;
+mod docker;
 mod events;
 mod images;
 mod matrix;

@@ -39,6 +39,8 @@ pub(crate) enum Keeps {
     Archives,
     /// What was in it; packed again without compression it has the digest that the image's configuration names.
     Files,
+    /// The same, and not the manifest.
+    FilesWithoutManifest,
 }
 
 /// One pull, and what must come of it.
@@ -46,6 +48,8 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// What stands behind the repository's name: `:tag` or `@digest`.
     pub(crate) reference: String,
+    /// The digest of what the reference stands for.
+    pub(crate) digest: String,
     /// Every platform, not the machine's alone.
     pub(crate) all: bool,
     /// The digests that the client must have afterwards.
@@ -56,24 +60,28 @@ impl Client {
     /// The pulls that every client is put through.
     fn cases(&self, images: &Images) -> Vec<Case> {
         let of = |image: &Image| -> BTreeSet<String> {
-            let layers = match self.keeps {
-                Keeps::Archives => &image.layers,
-                Keeps::Files => &image.diff_ids,
+            let (manifest, layers) = match self.keeps {
+                Keeps::Archives => (Some(&image.digest), &image.layers),
+                Keeps::Files => (Some(&image.digest), &image.diff_ids),
+                Keeps::FilesWithoutManifest => (None, &image.diff_ids),
             };
-            [&image.digest, &image.config].into_iter().chain(layers).cloned().collect()
+            manifest.into_iter().chain([&image.config]).chain(layers).cloned().collect()
         };
         let (single, multi) = (&images.single, images.platforms.first().expect("there are two"));
-        let case = |name, reference, taken| Case { name, reference, all: false, expected: of(taken) };
+        let case = |name, tag: Option<&str>, digest: &str, taken| {
+            let reference = tag.map_or_else(|| format!("@{digest}"), |tag| format!(":{tag}"));
+            Case { name, reference, digest: digest.to_owned(), all: false, expected: of(taken) }
+        };
         let mut cases = vec![
-            case("one platform, by tag", ":single".to_owned(), single),
-            case("one platform, by digest", format!("@{}", single.digest), single),
-            case("one of two platforms, by tag", ":multi".to_owned(), multi),
-            case("one of two platforms, by digest", format!("@{}", images.index), multi),
+            case("one platform, by tag", Some("single"), &single.digest, single),
+            case("one platform, by digest", None, &single.digest, single),
+            case("one of two platforms, by tag", Some("multi"), &images.index, multi),
+            case("one of two platforms, by digest", None, &images.index, multi),
         ];
         if self.takes_all {
             let expected = images.platforms.iter().flat_map(of).chain([images.index.clone()]).collect();
-            let (name, reference) = ("both platforms, by tag", ":multi".to_owned());
-            cases.push(Case { name, reference, all: true, expected });
+            let both = case("both platforms, by tag", Some("multi"), &images.index, multi);
+            cases.push(Case { all: true, expected, ..both });
         }
         cases
     }

@@ -1,6 +1,7 @@
 //! What a client meets: a gateway over HTTPS, behind it a registry that wants a token and sends everybody to a storage for
 //! layers. Between client and gateway stands a relay, which counts what passes on the wire.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,9 +72,11 @@ impl Stage {
              [[route]]\nid = \"files\"\nkind = \"file\"\nmatch = \"/files/{{version}}/{{package}}\"\nto = \"{storage}/files/{{version}}/{{package}}\"\n"
         );
         for kind in ["helm", "pypi", "npm"] {
-            rules += &format!(
+            write!(
+                rules,
                 "[[route]]\nid = \"{kind}\"\nkind = \"{kind}\"\nprefix = \"/{kind}\"\nupstream = \"packages\"\n"
-            );
+            )
+            .expect("text grows");
         }
         let data = self.scratch();
         let gateway = start_gateway(data.path(), &self.authority, &rules).await;

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use crate::authority::Authority;
 
 pub(crate) struct Storage {
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
     sent: Arc<AtomicU64>,
 }
 
@@ -46,8 +46,9 @@ impl Storage {
         Self { address, sent }
     }
 
+    /// By name, where the gateway has an address: a client meets another host.
     pub(crate) fn url(&self) -> String {
-        format!("https://{}", self.address)
+        format!("https://localhost:{}", self.address.port())
     }
 
     /// The bytes of the bodies sent so far.
