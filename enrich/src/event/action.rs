@@ -60,8 +60,7 @@ pub fn action(raw: &RawAccess) -> Action {
         Kind::Pixel => Action::Metadata,
         Kind::Telemetry => Action::Event,
         Kind::Helm if raw.path.ends_with("/index.yaml") || raw.path.ends_with(".prov") => Action::Metadata,
-        Kind::Pypi if raw.path.ends_with(".metadata") => Action::Metadata,
-        Kind::Pypi if raw.path.split('/').any(|segment| segment == "simple") => Action::Metadata,
+        Kind::Pypi if is_pypi_metadata(&raw.path) => Action::Metadata,
         Kind::Npm if !raw.path.contains("/-/") || !raw.path.ends_with(".tgz") => Action::Metadata,
         Kind::File | Kind::Other | Kind::Helm | Kind::Pypi | Kind::Npm => file(raw),
     }
@@ -81,10 +80,18 @@ fn oci(raw: &RawAccess) -> Action {
     }
 }
 
-/// cosign's tags: `sha256-<hex>.sig`, `.att`, `.sbom`.
+/// Tags that stand for referrers (`sha256-<hex>`), and cosign's beside them: `sha256-<hex>.sig`, `.att`, `.sbom`.
 fn is_attachment(reference: &str) -> bool {
-    let suffix = reference.strip_prefix("sha256-").and_then(|rest| rest.split_once('.')).map(|(_, suffix)| suffix);
-    matches!(suffix, Some("sig" | "att" | "sbom"))
+    let Some(rest) = reference.strip_prefix("sha256-") else { return false };
+    let (digest, suffix) = rest.split_once('.').map_or((rest, None), |(digest, suffix)| (digest, Some(suffix)));
+    let is_digest = !digest.is_empty() && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    is_digest && matches!(suffix, None | Some("sig" | "att" | "sbom"))
+}
+
+/// Pages, and what stands beside a file. A project may itself be called `simple`: only pages have no file behind that name.
+fn is_pypi_metadata(path: &str) -> bool {
+    let beside = [".metadata", ".asc", ".provenance"].iter().any(|suffix| path.ends_with(suffix));
+    beside || (!path.contains("/files/") && path.split('/').any(|segment| segment == "simple"))
 }
 
 fn is_later_part(raw: &RawAccess) -> bool {
@@ -147,6 +154,11 @@ mod tests {
         check(Kind::Helm, "GET", "/charts/app/1.0/app-1.0.tgz.prov", 302, Action::Metadata);
         check(Kind::Pypi, "GET", "/pypi/files/acme/acme-1.0-py3-none-any.whl.metadata", 302, Action::Metadata);
         check(Kind::Npm, "GET", "/npm/-/package/acme/dist-tags", 200, Action::Metadata);
+        check(Kind::Pypi, "GET", "/pypi/files/simple/simple-1.0.tar.gz", 302, Action::Download);
+        check(Kind::Pypi, "GET", "/pypi/files/acme/acme-1.0.tar.gz.asc", 302, Action::Metadata);
+        check(Kind::Oci, "GET", "/v2/acme/app/manifests/sha256-11aa", 404, Action::Error);
+        check(Kind::Oci, "GET", "/v2/acme/app/manifests/sha256-11aa", 200, Action::Metadata);
+        check(Kind::Oci, "GET", "/v2/acme/app/manifests/sha256-next", 200, Action::Pull);
     }
 
     #[test]

@@ -91,15 +91,19 @@ impl<'a> OciPath<'a> {
     }
 }
 
-/// A reference with a colon is a digest: `algorithm:encoded`.
+/// A reference with a colon is a digest: `algorithm:encoded`. Of the registered algorithms the form is known: what is none of theirs is nobody's
+/// content, and some registries answer it with an error of their own.
 pub(crate) fn is_digest(reference: &str) -> bool {
-    reference.len() <= 256
-        && reference.split_once(':').is_some_and(|(algorithm, encoded)| {
-            let of = |text: &str, more: &[u8]| {
-                !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
-            };
-            of(algorithm, b"+._-") && of(encoded, b"=_-")
-        })
+    let Some((algorithm, encoded)) = reference.split_once(':') else { return false };
+    let is_hex = |length| encoded.len() == length && encoded.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let of = |text: &str, more: &[u8]| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
+    };
+    match algorithm {
+        "sha256" => is_hex(64),
+        "sha512" => is_hex(128),
+        _ => reference.len() <= 256 && of(algorithm, b"+._-") && of(encoded, b"=_-"),
+    }
 }
 
 /// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`
@@ -125,6 +129,8 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    const DIGEST: &str = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
     #[track_caller]
     fn check(path: &str, expected: Option<OciPath<'_>>) {
         assert_eq!(OciPath::parse(path), expected);
@@ -141,8 +147,8 @@ mod tests {
         check("/v2/a/manifests/manifests/latest", Some(OciPath::Manifest { name: "a/manifests", reference: "latest" }));
         check("/v2/manifests/blobs/manifests/x", Some(OciPath::Manifest { name: "manifests/blobs", reference: "x" }));
         check("/v2/a/tags/list", Some(OciPath::Tags { name: "a" }));
-        check("/v2/a/blobs/sha256:ab", Some(OciPath::Blob { name: "a", digest: "sha256:ab" }));
-        check("/v2/a/referrers/sha256:ab", Some(OciPath::Referrers { name: "a", digest: "sha256:ab" }));
+        check(&format!("/v2/a/blobs/{DIGEST}"), Some(OciPath::Blob { name: "a", digest: DIGEST }));
+        check(&format!("/v2/a/referrers/{DIGEST}"), Some(OciPath::Referrers { name: "a", digest: DIGEST }));
     }
 
     #[test]
@@ -159,6 +165,9 @@ mod tests {
             "/v2/a/manifests/",
             "/v2/a/manifests/x%2f..",
             "/v2/a/blobs/sha256:",
+            "/v2/a/blobs/sha256:ab",
+            "/v2/a/manifests/sha256:baddigeststring",
+            "/v2/a/manifests/sha512:ab",
         ] {
             check(path, Some(OciPath::Unknown));
         }
