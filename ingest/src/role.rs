@@ -24,8 +24,8 @@ pub struct GatewayRole {
     forwarder: Option<Forwarder>,
     metrics: Metrics,
     draining: CancellationToken,
-    config: Config,
-    reloader: Option<Reloader>,
+    config: Box<Config>,
+    reloader: Option<Box<Reloader>>,
 }
 
 /// What the configuration says about the spool.
@@ -77,7 +77,7 @@ impl GatewayRole {
             }
             None => None,
         };
-        let config = config.clone();
+        let config = Box::new(config.clone());
         Ok(Self { spool, recovery, gateway: bound, admin, forwarder, metrics, draining, config, reloader: None })
     }
 
@@ -87,7 +87,7 @@ impl GatewayRole {
     /// Signals cannot be listened for.
     pub fn reloading(mut self, source: ConfigSource) -> anyhow::Result<Self> {
         let reloads = self.metrics.reloads.clone();
-        self.reloader = Some(Reloader::new(source, self.config.clone(), self.gateway.switch(), reloads)?);
+        self.reloader = Some(Box::new(Reloader::new(source, *self.config.clone(), self.gateway.switch(), reloads)?));
         Ok(self)
     }
 
@@ -188,7 +188,8 @@ pub async fn run_gateway(source: ConfigSource, shutdown: CancellationToken) -> a
     if let Some(addr) = role.admin_addr() {
         tracing::info!(%addr, "health and metrics listening");
     }
-    role.run(shutdown).await?;
+    // Boxed: it holds the role whole, and callers need not carry that.
+    Box::pin(role.run(shutdown)).await?;
     tracing::info!("gateway stopped");
     Ok(())
 }

@@ -69,7 +69,9 @@ impl Document {
         self.opening.iter().for_each(|block| page.push_str(&block.text()));
         for Section { heading, blocks } in &self.sections {
             write_to(&mut page, format_args!("{heading}\n{}\n\n", "-".repeat(heading.chars().count())));
-            blocks.iter().for_each(|block| page.push_str(&block.text()));
+            for block in blocks {
+                page.push_str(&block.text());
+            }
         }
         page.push_str(&wrapped(&self.footer, ""));
         page

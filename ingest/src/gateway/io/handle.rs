@@ -78,7 +78,7 @@ fn claim<'a>(live: &'a Live, request: &Parts) -> ClaimOutcome<'a> {
     claim
 }
 
-const fn known<'a>(claim: ClaimOutcome<'a>) -> Option<&'a Claim> {
+const fn known(claim: ClaimOutcome<'_>) -> Option<&Claim> {
     match claim {
         ClaimOutcome::Known(claim) => Some(claim),
         ClaimOutcome::Nobody | ClaimOutcome::WrongPassword => None,
