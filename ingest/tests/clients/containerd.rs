@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use crate::events::Order;
 use crate::matrix::{Client, Keeps, Pull, check};
@@ -50,7 +50,7 @@ pub(crate) async fn start(daemon: &Path, pull: &Pull<'_>, socket: &Path) -> Chil
     let config = pull.dir.join("containerd.toml");
     let text = "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\"]\n";
     std::fs::write(&config, text).expect("the configuration is written");
-    let mut command = program::command(daemon, pull.dir, pull.authority);
+    let mut command = with_own_mounts(daemon, pull);
     command.arg("--config").arg(&config).arg("--address").arg(socket);
     command.arg("--root").arg(pull.dir.join("root")).arg("--state").arg(pull.dir.join("state"));
     let running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("containerd starts");
@@ -61,6 +61,13 @@ pub(crate) async fn start(daemon: &Path, pull: &Pull<'_>, socket: &Path) -> Chil
     })
     .await;
     running
+}
+
+/// A daemon whose mounts end with it, however it ends.
+pub(crate) fn with_own_mounts(daemon: &Path, pull: &Pull<'_>) -> Command {
+    let mut command = program::command(Path::new("/usr/bin/unshare"), pull.dir, pull.authority);
+    command.arg("--mount").arg(daemon);
+    command
 }
 
 /// The folder that says which authority the registry's certificate is from.

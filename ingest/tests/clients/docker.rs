@@ -54,7 +54,7 @@ async fn start(containerd: &Path, daemon: &Path, pull: &Pull<'_>) -> (Child, Chi
     let socket = pull.dir.join("socket");
     let below = containerd::start(containerd, pull, &socket).await;
     let folder = |name: &str| -> PathBuf { pull.dir.join(name) };
-    let mut command = program::command(daemon, pull.dir, pull.authority);
+    let mut command = containerd::with_own_mounts(daemon, pull);
     command.arg("--containerd").arg(&socket).arg("--host").arg(format!("unix://{}", folder("engine").display()));
     command.arg("--data-root").arg(folder("docker")).arg("--exec-root").arg(folder("exec"));
     command.arg("--pidfile").arg(folder("engine.pid"));

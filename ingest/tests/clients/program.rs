@@ -1,5 +1,6 @@
 //! The clients as programs: where they are, what they are given, how long they may take.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -22,11 +23,10 @@ pub(crate) enum Need {
 }
 
 /// A client's program, or `None` where the test is to be left out.
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 pub(crate) fn find(name: &str, need: Need) -> Option<PathBuf> {
     let all = variable("CLIENTS").is_some_and(|clients| clients == "all");
     if need == Need::WithAllClients && !all {
-        eprintln!("SKIPPED: {name} is for `make test-clients`");
+        skipped(&format!("{name} is for `make test-clients`"));
         return None;
     }
     let mut places = vec![installed()];
@@ -38,9 +38,14 @@ pub(crate) fn find(name: &str, need: Need) -> Option<PathBuf> {
         "{name} is missing: scripts/setup or scripts/clients installs it"
     );
     if found.is_none() {
-        eprintln!("SKIPPED: {name} is missing");
+        skipped(&format!("{name} is missing"));
     }
     found
+}
+
+/// Said past the test harness, which shows what a test prints only when it fails.
+fn skipped(why: &str) {
+    writeln!(std::io::stderr(), "SKIPPED: {why}").expect("somebody reads what tests say");
 }
 
 /// Where `scripts/clients prepare` puts what it builds.
