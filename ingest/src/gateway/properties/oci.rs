@@ -31,7 +31,7 @@ mod tests {
     proptest! {
         #[test]
         fn holds_for_paths_of_near_misses(
-            parts in prop::collection::vec("|v2|manifests|blobs|tags|list|referrers|_catalog|[a-z0-9._-]{1,9}|sha256:[a-f0-9]{0,9}|[ -~]{0,5}|\\PC{0,3}", 0..9),
+            parts in prop::collection::vec("|v2|manifests|blobs|tags|list|referrers|_catalog|[a-z0-9._-]{1,9}|sha256:[a-f0-9]{64}|[a-z.+]{1,5}:[a-f0-9]{0,9}|[ -~]{0,5}|\\PC{0,3}", 0..9),
             below in any::<bool>(),
         ) {
             let path = format!("{}/{}", if below { "/v2" } else { "" }, parts.join("/"));
