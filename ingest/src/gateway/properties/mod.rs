@@ -1,8 +1,6 @@
 //! What holds for any bytes that come from outside. Each property is a function that panics where it does not hold; the tests run it
 //! on made-up input, the fuzz targets of `ingest/fuzz` on whatever leads to new code.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is what a property does where it does not hold")]
-
 mod client;
 mod index;
 mod kept;

@@ -85,7 +85,8 @@ mod tests {
             end in "\r\n|\n",
             after in "[ -~]{0,9}",
         ) {
-            let head = format!("{start}{end}{host}{end}{}{end}{after}", fields.iter().map(|f| format!("{f}{end}")).collect::<String>());
+            let fields = fields.iter().fold(String::new(), |text, field| text + field + &end);
+            let head = format!("{start}{end}{host}{end}{fields}{end}{after}");
             a_plain_request_is_what_the_general_way_reads(head.as_bytes());
         }
     }
