@@ -59,6 +59,11 @@ pub(crate) fn issue(key: &TokenKey, claim: Option<Claim>, now: UnixMicros) -> St
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
+/// Whether a bearer token says that it is ours, rightly or not.
+pub(crate) fn is_ours(bearer: &[u8]) -> bool {
+    bearer.trim_ascii_start().starts_with(PREFIX.as_bytes())
+}
+
 /// Reads a bearer token. `None` for one that is not ours, was changed, or has ended.
 pub(crate) fn read(key: &TokenKey, bearer: &str, now: UnixMicros) -> Option<OwnToken> {
     if bearer.len() > TOKEN_BYTES_MAX || !bearer.starts_with(PREFIX) {

@@ -14,7 +14,7 @@ use super::super::client_address::Peer;
 use super::super::destination::is_below;
 use super::super::oci_path::{OciPath, is_digest};
 use super::super::oci_route::OciTarget;
-use super::super::own_token::{OwnToken, TokenKey, read};
+use super::super::own_token::{OwnToken, TokenKey, is_ours, read};
 use super::super::realm::{authority, challenge, public_address};
 use super::super::registry_error::RegistryError;
 use super::ask::Auth;
@@ -199,11 +199,11 @@ fn copies(live: &Live, request: &Parts, target: &OciTarget<'_>) -> Vec<Copy> {
     sources.collect()
 }
 
-/// A client's token. A password is for the token endpoint alone.
+/// A client's token for the upstream. A password is for the token endpoint alone, and a token of ours for nobody else.
 fn bearer(request: &Parts) -> Option<&HeaderValue> {
     let value = request.headers.get(header::AUTHORIZATION)?;
-    let scheme = value.as_bytes().get(..7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then_some(value)
+    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+    (scheme.eq_ignore_ascii_case(b"bearer ") && !is_ours(token)).then_some(value)
 }
 
 impl Call<'_> {
