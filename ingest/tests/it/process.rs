@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::{Pid, Signal, kill_process};
 use whopulls_ingest::spool::{Spool, SpoolOptions};
 use whopulls_schemas::raw::{RawAccess, stamp};
 
@@ -56,15 +57,15 @@ impl Process {
         self.log.lock().expect("nobody panics with it").join("\n")
     }
 
-    /// Sends it a signal, as `HUP`.
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill starts").success());
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has a number");
+        kill_process(pid, signal).expect("the process is ours to signal");
     }
 
     /// Tells it to stop, and waits until it has.
     pub(crate) async fn stop(mut self) {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         let wait = move || self.child.wait().expect("the process ends");
         assert!(tokio::task::spawn_blocking(wait).await.expect("the wait ends").success());
     }
