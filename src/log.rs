@@ -23,6 +23,8 @@ pub(crate) fn start(command: &Command, json: bool) {
     };
     let filter = EnvFilter::try_from_env("WHOPULLS_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{level},{QUIET}")));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Where nobody reads the log any more, saying so would panic, and what was logged from would end with it.
+    let log = log.log_internal_errors(false);
     if json { log.json().init() } else { log.init() }
 }
 

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::{Pid, Signal, kill_process};
 use whopulls_ingest::spool::{Spool, SpoolOptions};
 use whopulls_schemas::raw::{RawAccess, stamp};
 
-use crate::support::client;
+use crate::support::{client, until};
 
 /// The program, running.
 pub(crate) struct Process {
@@ -21,14 +22,7 @@ pub(crate) struct Process {
 
 impl Process {
     fn start(dir: &Path) -> Self {
-        let config = dir.join("whopulls.toml");
-        let text = format!(
-            "data = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n[[route]]\nid = \"f\"\nkind = \"file\"\n\
-             match = \"/f/{{package}}\"\nto = \"https://example.org/{{package}}\"\n",
-            dir.display()
-        );
-        std::fs::write(&config, text).expect("the configuration is written");
-        Self::start_with(&config)
+        Self::start_with(&write_config(dir))
     }
 
     /// The program with this configuration file.
@@ -56,23 +50,40 @@ impl Process {
         self.log.lock().expect("nobody panics with it").join("\n")
     }
 
-    /// Sends it a signal, as `HUP`.
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill starts").success());
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has a number");
+        kill_process(pid, signal).expect("the process is ours to signal");
     }
 
     /// Tells it to stop, and waits until it has.
     pub(crate) async fn stop(mut self) {
-        self.signal("TERM");
-        let wait = move || self.child.wait().expect("the process ends");
-        assert!(tokio::task::spawn_blocking(wait).await.expect("the wait ends").success());
+        self.signal(Signal::TERM);
+        let mut ended = None;
+        until("the process ends", async || {
+            ended = self.child.try_wait().expect("the process is ours to wait for");
+            ended.is_some()
+        })
+        .await;
+        assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
     }
 
     async fn ask(&self, package: &str) {
         let response = client().get(format!("http://{}/f/{package}", self.address)).send().await.expect("an answer");
         assert_eq!(response.status(), 302);
     }
+}
+
+/// One rule for files.
+fn write_config(dir: &Path) -> PathBuf {
+    let config = dir.join("whopulls.toml");
+    let text = format!(
+        "data = \"{}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n[[route]]\nid = \"f\"\nkind = \"file\"\n\
+         match = \"/f/{{package}}\"\nto = \"https://example.org/{{package}}\"\n",
+        dir.display()
+    );
+    std::fs::write(&config, text).expect("the configuration is written");
+    config
 }
 
 /// A test that fails leaves no process behind.
@@ -120,6 +131,28 @@ async fn a_killed_gateway_has_kept_every_request_that_it_answered() {
 async fn a_gateway_that_is_told_to_stop_ends_well() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let process = Process::start(dir.path());
+    process.ask("p").await;
+    process.stop().await;
+    assert_eq!(recorded(dir.path()), BTreeSet::from(["p".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_gateway_whose_log_nobody_reads_any_more_answers_and_ends_well() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = write_config(dir.path());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_whopulls-gateway"))
+        .arg("--config")
+        .arg(&config)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the gateway starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("its log is ours")).lines().map_while(Result::ok);
+    let address = lines.by_ref().find_map(|line| line.split_once("gateway listening addr=")?.1.trim().parse().ok());
+    drop(lines);
+    let process = Process { child, address: address.expect("it says where it listens"), log: Arc::default() };
+    // The log says that the file is refused, to nobody.
+    std::fs::write(&config, "nonsense").expect("the configuration is written");
+    process.signal(Signal::HUP);
     process.ask("p").await;
     process.stop().await;
     assert_eq!(recorded(dir.path()), BTreeSet::from(["p".to_owned()]));

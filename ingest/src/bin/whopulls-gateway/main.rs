@@ -54,6 +54,8 @@ fn read(file: &Path) -> anyhow::Result<Config> {
 fn start_log(json: bool) {
     let filter = EnvFilter::try_from_env("WHOPULLS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Where nobody reads the log any more, saying so would panic, and a download would end with it.
+    let log = log.log_internal_errors(false);
     let log = log.with_ansi(std::io::stderr().is_terminal());
     if json { log.json().init() } else { log.init() }
 }
