@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use rustix::process::{Pid, Signal, kill_process};
 use whopulls_ingest::spool::{Spool, SpoolOptions};
 use whopulls_schemas::raw::{RawAccess, stamp};
 
@@ -50,15 +49,15 @@ impl Process {
         self.log.lock().expect("nobody panics with it").join("\n")
     }
 
-    /// Sends it a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has a number");
-        kill_process(pid, signal).expect("the process is ours to signal");
+    /// Sends it a signal, as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill starts").success());
     }
 
     /// Tells it to stop, and waits until it has.
     pub(crate) async fn stop(mut self) {
-        self.signal(Signal::TERM);
+        self.signal("TERM");
         let mut ended = None;
         until("the process ends", async || {
             ended = self.child.try_wait().expect("the process is ours to wait for");
@@ -152,7 +151,7 @@ async fn a_gateway_whose_log_nobody_reads_any_more_answers_and_ends_well() {
     let process = Process { child, address: address.expect("it says where it listens"), log: Arc::default() };
     // The log says that the file is refused, to nobody.
     std::fs::write(&config, "nonsense").expect("the configuration is written");
-    process.signal(Signal::HUP);
+    process.signal("HUP");
     process.ask("p").await;
     process.stop().await;
     assert_eq!(recorded(dir.path()), BTreeSet::from(["p".to_owned()]));

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
@@ -110,7 +109,7 @@ async fn fifty_reloads_under_load_drop_no_request() {
         .collect();
     for number in 1..=RELOADS {
         place.write(&rule(number));
-        process.signal(Signal::HUP);
+        process.signal("HUP");
         // A signal may meet a look that takes the change: it is in use when the rule says so.
         let leads = format!("https://n{number}.example.org/p");
         until("the rule is in use", async || location(&process).await == leads).await;
@@ -140,7 +139,7 @@ async fn a_bad_file_is_refused_whole_and_the_old_rules_stay_until_it_is_mended()
     assert_eq!(location(&process).await, first);
 
     place.write(&format!("{}colour = \"red\"\n[[route]]\nid = \"f\"\nkind = \"tape\"\n", rule(2)));
-    process.signal(Signal::HUP);
+    process.signal("HUP");
     until("the file is refused", async || place.reloads("refused").await > 0.5).await;
     // The mistakes are lines of their own, in the order of the file.
     until("every mistake is told", async || process.log().contains("tape")).await;
@@ -152,12 +151,12 @@ async fn a_bad_file_is_refused_whole_and_the_old_rules_stay_until_it_is_mended()
 
     // A rule that only its compilation finds wrong.
     place.write(&rule(3).replace("/f/{package}\"", "/f/{package\""));
-    process.signal(Signal::HUP);
+    process.signal("HUP");
     until("the rule is refused", async || place.reloads("refused").await > 1.5).await;
     assert_eq!(location(&process).await, first);
 
     place.write(&rule(4));
-    process.signal(Signal::HUP);
+    process.signal("HUP");
     until("the mended file is in use", async || location(&process).await == "https://n4.example.org/p").await;
     // The rules are in use an instant before that is counted.
     until("it is counted", async || place.metric("whopulls_config_last_reload_successful").await > 0.5).await;
@@ -197,7 +196,7 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_taken() {
     place.write(&rule(1));
     let process = Process::start_with(&place.config);
     place.write_to(&place.config, "connections_max = 7\nthreads = 3", &format!("[spool]\nage_max_h = 5\n{}", rule(2)));
-    process.signal(Signal::HUP);
+    process.signal("HUP");
     until("the rule is in use", async || location(&process).await == "https://n2.example.org/p").await;
     until("the warning is written", async || process.log().contains("wait for a restart")).await;
     let log = process.log();
