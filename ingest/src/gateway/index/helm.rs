@@ -125,8 +125,10 @@ impl<'a> Walk<'a> {
         if self.is_at(&["entries", "*", "-", "version"]) {
             self.version = Some(text.to_owned());
         } else if self.is_at(&["entries", "*", "-", "urls", "-"]) {
-            // Where it is not sure which bytes are the URL, it stays: a download past the gateway is better than a broken one.
-            if let Some(place) = self.places.of(span).filter(|place| self.is_whole(place, text, style)) {
+            // Where it is not sure which bytes are the URL, it stays: a download past the gateway is better than a broken one. An item
+            // without text has no bytes of its own.
+            let place = self.places.of(span).filter(|place| !text.is_empty() && self.is_whole(place, text, style));
+            if let Some(place) = place {
                 self.urls.push((text.to_owned(), place));
             }
         }
@@ -267,6 +269,12 @@ mod tests {
     #[test]
     fn a_version_that_cannot_stand_in_a_path_keeps_its_link() {
         let index = "entries:\n  a/b:\n  - version: 1\n    urls: [x.tgz]\n  c:\n  - version: ..\n    urls: [y.tgz]\n";
+        assert_eq!(rewrite(index.as_bytes(), &base()).expect("an index").text(""), index);
+    }
+
+    #[test]
+    fn an_item_without_text_stays() {
+        let index = "entries:\n  a:\n  - version: 1\n    urls:\n    -\n    name: a\n";
         assert_eq!(rewrite(index.as_bytes(), &base()).expect("an index").text(""), index);
     }
 }
