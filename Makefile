@@ -49,7 +49,7 @@ bench:
 # The gateway at half its greatest rate while its upstreams misbehave. MINUTES, SEED and RATE_MAX may be set.
 soak:
 	@scripts/setup test
-	@$(ENV) cargo bench -p whopulls-ingest --bench soak -- --minutes $${MINUTES:-30} --seed $${SEED:-1} --rate-max $${RATE_MAX:-10000}
+	@$(ENV) cargo bench -p whopulls-ingest --bench soak -- --minutes $${MINUTES:-30} --seed $${SEED:-1} --rate-max $${RATE_MAX:-15000}
 
 # Arbitrary bytes into everything that reads them, target after target. SECONDS_EACH may be set.
 fuzz:

@@ -25,10 +25,10 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Connections of clients.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 256)]
     connections: u32,
-    /// The most requests a second: at 10,000 the spool of half an hour needs some 10 GB.
-    #[arg(long, default_value_t = 10_000)]
+    /// The most requests a second: at 15,000 the spool of half an hour needs some 15 GB.
+    #[arg(long, default_value_t = 15_000)]
     rate_max: u32,
     /// Another build of the gateway than the one that was built with this.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_whopulls-gateway"))]
