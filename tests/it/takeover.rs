@@ -14,7 +14,7 @@ const HELD: Duration = Duration::from_secs(8);
 const COUNT: &str = "select count(*) from events";
 
 #[test]
-fn a_worker_that_was_replaced_while_it_slept_is_refused() {
+fn a_worker_that_was_replaced_while_it_slept_writes_nothing() {
     let kafka = Kafka::start();
     let pipe = Pipe::new(&kafka, "http://127.0.0.1:1");
     // Its successor commits after one second.
@@ -31,11 +31,12 @@ fn a_worker_that_was_replaced_while_it_slept_is_refused() {
     let stopped = now();
     let mut successor = pipe.start_worker();
     wait_until("the successor's commits", Duration::from_mins(1), || number(&pipe.data(), COUNT) == 3000);
-    // Its batch is due when it wakes, before it can learn from the group that it was replaced.
+    // Its batch is due when it wakes. It commits then and is refused, or learns first from the group that it was replaced and lets the
+    // batch go: on a busy machine either comes first, and neither writes.
     wait_until("its batch is due", Duration::from_secs(20), || stopped.elapsed() > HELD);
 
     sleeper.signal("CONT");
-    sleeper.line_with("commit refused");
+    sleeper.line_with_any(&["commit refused", "partitions were revoked"]);
     kafka.produce(TOPIC, &records("n1", 3001, 4001));
     wait_until("both go on", Duration::from_mins(1), || number(&pipe.data(), COUNT) >= 4000);
     assert_eq!(number(&pipe.data(), COUNT), 4000);

@@ -49,7 +49,11 @@ impl Authority {
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let certificate = CertificateDer::from_pem_file(&self.certificate).expect("a certificate");
         let key = PrivateKeyDer::from_pem_file(&self.key).expect("a key");
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
+        // Named, since the workspace as a whole has more than one.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.expect("the provider knows TLS").with_no_client_auth();
+        let config = builder.with_single_cert(vec![certificate], key);
         TlsAcceptor::from(Arc::new(config.expect("certificate and key fit")))
     }
 }

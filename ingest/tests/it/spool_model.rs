@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use whopulls_ingest::spool::{ReadError, Reader, Spool, SpoolOptions};
+use whopulls_ingest::spool::{ReadError, Reader, Recovery, Spool, SpoolError, SpoolOptions};
 
 const READERS: [&str; 2] = ["slow", "fast"];
 const FRAME_HEADER_BYTES: usize = 24;
@@ -89,8 +89,20 @@ impl Model {
         model
     }
 
+    /// Another test of this process may be starting a program, which holds every lock of the process until it runs.
+    fn opened(&self) -> (Spool, Recovery) {
+        let open = || match Spool::open(options(self.dir.path())) {
+            Err(SpoolError::Locked { .. }) => {
+                std::thread::yield_now();
+                None
+            }
+            opened => Some(opened.expect("the spool opens")),
+        };
+        (0..1_000_000).find_map(|_| open()).expect("the lock is free again")
+    }
+
     fn reopen(&mut self) -> u64 {
-        let (spool, recovery) = Spool::open(options(self.dir.path())).expect("the spool opens");
+        let (spool, recovery) = self.opened();
         let readers = READERS.iter().map(|name| spool.reader(name).expect("the reader opens")).collect();
         let newest = self.frames.last().map_or(0, Frame::end_seq);
         assert!(recovery.first_seq >= newest, "a sequence number is used twice");

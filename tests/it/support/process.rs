@@ -37,10 +37,20 @@ impl Process {
     /// The first line of the log that holds `text`, once it is there.
     #[track_caller]
     pub(crate) fn line_with(&mut self, text: &str) -> String {
+        self.line_with_any(&[text])
+    }
+
+    /// The first line that has one of these texts in it.
+    pub(crate) fn line_with_any(&mut self, texts: &[&str]) -> String {
         let started = now();
         loop {
-            let found =
-                self.log.lock().expect("no panic under the lock").iter().find(|line| line.contains(text)).cloned();
+            let found = self
+                .log
+                .lock()
+                .expect("no panic under the lock")
+                .iter()
+                .find(|line| texts.iter().any(|text| line.contains(text)))
+                .cloned();
             if let Some(line) = found {
                 return line;
             }
@@ -48,7 +58,7 @@ impl Process {
             let late = started.elapsed() > Duration::from_mins(1);
             assert!(
                 !late && ended.is_none(),
-                "no `{text}` from {} (ended: {ended:?}):\n{}",
+                "no {texts:?} from {} (ended: {ended:?}):\n{}",
                 self.name,
                 self.log_text()
             );
