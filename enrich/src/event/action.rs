@@ -59,9 +59,9 @@ pub fn action(raw: &RawAccess) -> Action {
         Kind::Pixel if raw.method == "GET" => Action::View,
         Kind::Pixel => Action::Metadata,
         Kind::Telemetry => Action::Event,
-        Kind::Helm if raw.path.ends_with("/index.yaml") || raw.path.ends_with(".prov") => Action::Metadata,
+        Kind::Helm if raw.path.ends_with("/index.yaml") || has_ending(&raw.path, "prov") => Action::Metadata,
         Kind::Pypi if is_pypi_metadata(&raw.path) => Action::Metadata,
-        Kind::Npm if !raw.path.contains("/-/") || !raw.path.ends_with(".tgz") => Action::Metadata,
+        Kind::Npm if !raw.path.contains("/-/") || !has_ending(&raw.path, "tgz") => Action::Metadata,
         Kind::File | Kind::Other | Kind::Helm | Kind::Pypi | Kind::Npm => file(raw),
     }
 }
@@ -88,9 +88,13 @@ fn is_attachment(reference: &str) -> bool {
     is_digest && matches!(suffix, None | Some("sig" | "att" | "sbom"))
 }
 
+fn has_ending(path: &str, ending: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, found)| found == ending)
+}
+
 /// Pages, and what stands beside a file. A project may itself be called `simple`: only pages have no file behind that name.
 fn is_pypi_metadata(path: &str) -> bool {
-    let beside = [".metadata", ".asc", ".provenance"].iter().any(|suffix| path.ends_with(suffix));
+    let beside = ["metadata", "asc", "provenance"].iter().any(|ending| has_ending(path, ending));
     beside || (!path.contains("/files/") && path.split('/').any(|segment| segment == "simple"))
 }
 
