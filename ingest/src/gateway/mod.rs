@@ -4,6 +4,7 @@
 //! handed to the client. Files are redirected by template. The record is appended to the spool before the response head is sent; a
 //! spool that fails costs nothing, one that hangs at most [`RECORD_WAIT`] and then [`RECORD_WAIT_BEHIND`], and never a download.
 
+mod accept;
 mod access;
 mod cache_policy;
 mod certificates;

@@ -2,6 +2,8 @@
 
 use whopulls_schemas::config::{FilePattern, RouteConfig, RouteRule};
 
+use super::accept::weight;
+
 /// A page of the gateway's own. Asking for one leaves no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OwnPage {
@@ -66,33 +68,9 @@ impl OwnPages {
 
 /// Whether plain text is wanted rather than HTML: only when `Accept` says so, since a browser and `curl` both take anything.
 pub(crate) fn wants_text(accept: &str) -> bool {
-    weight(accept, "text/plain", "text/*") > weight(accept, "text/html", "text/*")
-}
-
-/// The weight, in thousandths, of the most specific range that names the type.
-fn weight(accept: &str, media_type: &str, family: &str) -> u32 {
-    let found = [media_type, family, "*/*"].iter().find_map(|wanted| {
-        accept.split(',').find_map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            if !parts.next()?.eq_ignore_ascii_case(wanted) {
-                return None;
-            }
-            Some(parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths))
-        })
-    });
-    found.unwrap_or(0)
-}
-
-/// A weight as `0.25`. One that cannot be read counts as nothing.
-fn thousandths(text: &str) -> u32 {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(3);
-    let fraction = digits.fold(0, |sum, digit| sum * 10 + u32::from(digit.wrapping_sub(b'0').min(9)));
-    match whole {
-        "1" => 1000,
-        "0" => fraction,
-        _ => 0,
-    }
+    // The most specific range that names the type counts.
+    let of = |named: &str| [named, "text/*", "*/*"].iter().find_map(|range| weight(accept, range)).unwrap_or(0);
+    of("text/plain") > of("text/html")
 }
 
 #[cfg(test)]

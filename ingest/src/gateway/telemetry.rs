@@ -1,5 +1,6 @@
 //! What a program may send: a small JSON object, with a token where one is asked for. Pure.
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -81,11 +82,7 @@ impl Tokens {
 }
 
 fn hash_of(hexadecimal: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hexadecimal.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(hash)
+    HEXLOWER_PERMISSIVE.decode(hexadecimal.as_bytes()).ok()?.try_into().ok()
 }
 
 /// Whether the body says that it is JSON, as it is.

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use whopulls_schemas::config::Config;
 
-use crate::file_watch::{FileWatch, Look};
+use crate::file_watch::FileWatch;
 use crate::gateway::{LiveSwitch, keep_started};
 use crate::metrics::ReloadMetrics;
 
@@ -63,7 +63,7 @@ pub(crate) struct Reloader {
     switch: LiveSwitch,
     metrics: ReloadMetrics,
     hangup: Signal,
-    watch: FileWatch,
+    watch: FileWatch<Look>,
 }
 
 impl Reloader {
@@ -135,6 +135,13 @@ fn take(source: &ConfigSource, running: &Config, switch: &LiveSwitch) -> anyhow:
     let kept = keep_started(running, &mut config)?;
     switch.replace(&config)?;
     Ok((config, kept))
+}
+
+/// What a look saw of the file: SHA-256 of what is in it, or that it cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Content([u8; 32]),
+    Unreadable,
 }
 
 fn look(file: Option<&Path>) -> Look {

@@ -1,7 +1,8 @@
 //! Which form of a document a client wants, of the few that an index has: a cache keeps no more than these.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderValue};
 
+use super::super::accept::{accept_of, weight};
 use super::path::{Document, Rewriting};
 
 /// A form of a document.
@@ -55,46 +56,24 @@ impl Variant {
 
 /// The form that a client wants.
 pub(crate) fn variant(document: &Document, headers: &HeaderMap) -> Variant {
+    let accept = accept_of(headers);
+    let quality = |named: &str| weight(&accept, named).unwrap_or(0);
     match document.rewriting {
         Rewriting::PypiList | Rewriting::PypiProject => {
-            let best = |types: &[&str]| types.iter().map(|wanted| quality(headers, wanted)).max().unwrap_or(0);
+            let best = |types: &[&str]| types.iter().map(|wanted| quality(wanted)).max().unwrap_or(0);
             let (json, html) = (best(&PYPI_JSON), best(&PYPI_HTML));
             if json > 0 && json >= html { Variant::PypiJson } else { Variant::PypiHtml }
         }
-        Rewriting::Npm if quality(headers, NPM_ABBREVIATED) > quality(headers, "application/json") => {
-            Variant::NpmAbbreviated
-        }
+        Rewriting::Npm if quality(NPM_ABBREVIATED) > quality("application/json") => Variant::NpmAbbreviated,
         Rewriting::Npm => Variant::NpmFull,
         Rewriting::Helm | Rewriting::None => Variant::Plain,
     }
 }
 
-/// How much a client wants a media type that it names, in thousandths.
-fn quality(headers: &HeaderMap, wanted: &str) -> u32 {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let entries = values.flat_map(|value| value.split(','));
-    let qualities = entries.filter_map(|entry| {
-        let mut parts = entry.split(';').map(str::trim);
-        parts.next().filter(|media_type| media_type.eq_ignore_ascii_case(wanted))?;
-        let q = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        Some(q.map_or(1000, thousandths))
-    });
-    qualities.max().unwrap_or(0)
-}
-
-/// `0.25` as 250; what is no quality as 0.
-fn thousandths(q: &str) -> u32 {
-    let (whole, part) = q.trim().split_once('.').unwrap_or((q.trim(), ""));
-    let digits = || part.bytes().chain(std::iter::repeat(b'0')).take(3);
-    match whole {
-        "1" => 1000,
-        "0" if digits().all(|b| b.is_ascii_digit()) => digits().fold(0, |sum, b| sum * 10 + u32::from(b - b'0')),
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use super::*;
 
     #[track_caller]

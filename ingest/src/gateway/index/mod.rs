@@ -8,11 +8,9 @@ pub mod npm;
 pub mod pypi;
 
 mod accept;
-mod freshness;
 mod path;
 
 pub(crate) use accept::{Variant, variant};
-pub(crate) use freshness::{Freshness, freshness, matches_tag};
 pub(crate) use path::{Asked, Document, IndexKind, Rewriting, parse};
 
 use std::collections::BTreeMap;

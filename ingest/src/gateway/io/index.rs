@@ -1,9 +1,9 @@
 //! Package indexes: documents are answered rewritten, files by a redirect to where the document says that they are.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -12,8 +12,10 @@ use url::{Position, Url};
 use whopulls_schemas::raw::{Kind, Outcome, bounded};
 
 use super::super::access::Answered;
+use super::super::cache_policy::names_tag;
 use super::super::client_address::Peer;
-use super::super::index::{Asked, Document, IndexKind, link, matches_tag, parse, variant};
+use super::super::index::{Asked, Document, IndexKind, Variant, link, parse, variant};
+use super::super::notice::STALE;
 use super::super::realm::{authority, public_address};
 use super::super::rule::{IndexRule, IndexTarget};
 use super::file::sent_to;
@@ -27,8 +29,6 @@ use super::upstream_error::UpstreamError;
 /// A file that a fresh document does not name is looked for anew when the document is older than this: the client may have seen a newer
 /// one.
 const AGE_FOR_MISSING_S: u64 = 5;
-
-const STALE: HeaderValue = HeaderValue::from_static("110 - \"Response is Stale\"");
 
 /// One request of an index.
 struct Context<'a> {
@@ -134,9 +134,9 @@ impl Context<'_> {
 
     async fn found(&self, document: &Document, version: Option<&str>, file: &str) -> Result<Option<String>, NoPage> {
         let variant = match self.rule.kind {
-            IndexKind::Helm => super::super::index::Variant::Plain,
-            IndexKind::Pypi => super::super::index::Variant::PypiJson,
-            IndexKind::Npm => super::super::index::Variant::NpmAbbreviated,
+            IndexKind::Helm => Variant::Plain,
+            IndexKind::Pypi => Variant::PypiJson,
+            IndexKind::Npm => Variant::NpmAbbreviated,
         };
         let mut wanted = Wanted { document: document.clone(), variant, ttl_s: self.rule.ttl_s };
         let got = self.live.indexes.get(self.upstream, wanted.clone()).await?;
@@ -182,7 +182,7 @@ impl Context<'_> {
 fn page(got: &Got, base: &str, varies: bool, request: &Parts) -> Response<Body> {
     let tag = tag(&got.page.hash, base);
     let asked = request.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let has_it = asked.is_some_and(|asked| matches_tag(asked, &tag));
+    let has_it = asked.is_some_and(|asked| names_tag(asked, &tag));
     let body = if has_it { Bytes::new() } else { got.page.rewritten.text(base) };
     let length = body.len();
     let body = if request.method == Method::HEAD { Bytes::new() } else { body };
@@ -213,11 +213,7 @@ fn page(got: &Got, base: &str, varies: bool, request: &Parts) -> Response<Body> 
 /// The tag of a rewritten document: what the upstream sent, and the address that was put in.
 fn tag(hash: &[u8; 32], base: &str) -> String {
     let whole = Sha256::new().chain_update(hash).chain_update(base).finalize();
-    let hexadecimal = whole.iter().take(16).fold(String::new(), |mut text, byte| {
-        // Writing to a text cannot fail.
-        let _written = write!(text, "{byte:02x}");
-        text
-    });
+    let hexadecimal = HEXLOWER.encode(whole.get(..16).unwrap_or_default());
     format!("\"{hexadecimal}\"")
 }
 

@@ -1,6 +1,5 @@
 //! Index documents, rewritten once for each change: in memory, and as the upstream sent them in the cache on disk.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +12,8 @@ use whopulls_schemas::UnixMicros;
 use whopulls_schemas::config::CacheConfig;
 use whopulls_schemas::raw::Outcome;
 
-use super::super::index::{DOCUMENT_BYTES_MAX, Document, Freshness, Rewritten, Variant, freshness, rewrite};
+use super::super::cache_policy::{Freshness, Lifetime, freshness};
+use super::super::index::{DOCUMENT_BYTES_MAX, Document, Rewritten, Variant, rewrite};
 use super::super::lru::Lru;
 use super::ask::{Ask, Auth};
 use super::document::whole;
@@ -74,15 +74,8 @@ pub(super) struct Indexes {
 #[derive(Debug)]
 struct Shared {
     store: Arc<Store>,
-    kept: Mutex<Kept>,
-    ttl_s: u64,
-    stale_max_s: u64,
-}
-
-#[derive(Debug)]
-struct Kept {
-    order: Lru<String>,
-    pages: HashMap<String, Arc<Page>>,
+    kept: Mutex<Lru<String, Arc<Page>>>,
+    lifetime: Lifetime,
 }
 
 /// What is asked for.
@@ -96,9 +89,8 @@ pub(super) struct Wanted {
 
 impl Indexes {
     pub(super) fn new(cache: &CacheConfig, store: Arc<Store>, metrics: &Metrics) -> Self {
-        let kept = Mutex::new(Kept { order: Lru::new(MEMORY_BYTES_MAX), pages: HashMap::new() });
-        let (ttl_s, stale_max_s) = (cache.ttl_s, cache.stale_max_h.saturating_mul(3600));
-        let shared = Arc::new(Shared { store, kept, ttl_s, stale_max_s });
+        let (kept, lifetime) = (Mutex::new(Lru::new(MEMORY_BYTES_MAX)), Lifetime::of(cache));
+        let shared = Arc::new(Shared { store, kept, lifetime });
         Self { shared, flights: Flights::new(metrics.upstream.shared.clone()) }
     }
 
@@ -106,10 +98,10 @@ impl Indexes {
     pub(super) async fn get(&self, upstream: &Arc<Upstream>, wanted: Wanted) -> Result<Got, NoPage> {
         let key = key(upstream, &wanted);
         let kept = self.shared.kept(&key, &wanted).await;
-        let ttl_s = wanted.ttl_s.unwrap_or(self.shared.ttl_s);
+        let lifetime = self.shared.lifetime.with_ttl(wanted.ttl_s);
         if let Some(page) = &kept {
             let got = |outcome| Got { page: Arc::clone(page), outcome, upstream_status: None };
-            match freshness(clock::now(), page.checked(), ttl_s, self.shared.stale_max_s) {
+            match freshness(clock::now(), page.checked(), lifetime) {
                 Freshness::Fresh => return Ok(got(Outcome::Cached)),
                 Freshness::Due if upstream.is_backing_off() => return Ok(got(Outcome::Stale)),
                 Freshness::Due | Freshness::Gone => {}
@@ -124,7 +116,7 @@ impl Indexes {
         let renewed = self.flights.join(key, work).await.unwrap_or(Err(ended.into()));
         match (renewed, kept) {
             (Err(NoPage::Upstream(error)), Some(page)) if error.is_failure() => {
-                let stale = freshness(clock::now(), page.checked(), ttl_s, self.shared.stale_max_s) != Freshness::Gone;
+                let stale = freshness(clock::now(), page.checked(), lifetime) != Freshness::Gone;
                 tracing::debug!(%error, stale, "an index document could not be renewed");
                 let upstream_status = error.status().map(|status| status.as_u16());
                 if stale { Ok(Got { page, outcome: Outcome::Stale, upstream_status }) } else { Err(error.into()) }
@@ -142,34 +134,22 @@ impl Page {
 
 impl Shared {
     async fn kept(&self, key: &str, wanted: &Wanted) -> Option<Arc<Page>> {
-        {
-            let mut kept = lock(&self.kept);
-            if kept.order.touch(&key.to_owned())
-                && let Some(page) = kept.pages.get(key)
-            {
-                return Some(Arc::clone(page));
-            }
+        if let Some(page) = lock(&self.kept).get(key) {
+            return Some(Arc::clone(page));
         }
-        let stored = self.store.get(key)?;
+        let stored = self.store.get(key).await?;
         let page = page(&wanted.document, &stored).await.ok()?;
         self.keep(key, &page);
         Some(page)
     }
 
     fn keep(&self, key: &str, page: &Arc<Page>) {
-        let mut kept = lock(&self.kept);
         let bytes = page.rewritten.bytes() as u64 + 2 * key.len() as u64 + ENTRY_BYTES;
-        kept.pages.insert(key.to_owned(), Arc::clone(page));
-        for gone in kept.order.insert(key.to_owned(), bytes) {
-            kept.pages.remove(&gone);
-        }
+        lock(&self.kept).insert(key.to_owned(), Arc::clone(page), bytes);
     }
 
     fn forget(&self, key: &str) {
-        let mut kept = lock(&self.kept);
-        kept.order.remove(&key.to_owned());
-        kept.pages.remove(key);
-        drop(kept);
+        lock(&self.kept).remove(key);
         self.store.remove(key);
     }
 
@@ -206,7 +186,7 @@ impl Shared {
             }
             (StatusCode::NOT_MODIFIED, Some(page)) => {
                 page.checked.store(now.0, Ordering::Relaxed);
-                if let Some(stored) = self.store.get(&key).filter(|s| now.0 - s.stored.0 > STORE_AGAIN_US) {
+                if let Some(stored) = self.store.get(&key).await.filter(|s| now.0 - s.stored.0 > STORE_AGAIN_US) {
                     self.store.put(&key, Stored { stored: now, ..Stored::clone(&stored) });
                 }
                 Ok(Got { page, outcome: Outcome::Cached, upstream_status })
@@ -265,7 +245,7 @@ fn condition(validator: &str) -> Option<HeaderName> {
 }
 
 fn key(upstream: &Upstream, wanted: &Wanted) -> String {
-    format!("index\n{}\n{}\n{}", upstream.id, wanted.document.path, wanted.variant.word())
+    format!("index\n{}\n{}\n{}", upstream.base, wanted.document.path, wanted.variant.word())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

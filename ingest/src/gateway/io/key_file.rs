@@ -5,6 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
+
 use super::super::own_token::TokenKey;
 use super::server::GatewayError;
 
@@ -23,16 +25,8 @@ pub(super) fn read_or_make(path: Option<&Path>) -> Result<TokenKey, GatewayError
 fn read(path: &Path) -> io::Result<TokenKey> {
     let text = std::fs::read_to_string(path)?;
     let wrong = || io::Error::new(io::ErrorKind::InvalidData, "a key is 64 hexadecimal digits");
-    let digits = text.trim();
-    if digits.len() != 64 || !digits.is_ascii() {
-        return Err(wrong());
-    }
-    let mut key = [0; 32];
-    for (at, byte) in key.iter_mut().enumerate() {
-        let pair = digits.get(at * 2..at * 2 + 2).ok_or_else(wrong)?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_not_hex| wrong())?;
-    }
-    Ok(TokenKey::new(key))
+    let key = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).map_err(|_not_hex| wrong())?;
+    Ok(TokenKey::new(key.try_into().map_err(|_other_length| wrong())?))
 }
 
 /// Another process that starts at the same time may win: then its key is read.
@@ -41,7 +35,7 @@ fn make(path: &Path) -> io::Result<TokenKey> {
         std::fs::create_dir_all(dir)?;
     }
     let key = random()?;
-    let text = key.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let text = HEXLOWER_PERMISSIVE.encode(&key);
     // Whole or not at all under its name: a link is made of what is written and synced.
     let unfinished = path.with_extension(format!("new-{}", std::process::id()));
     let written = (|| {

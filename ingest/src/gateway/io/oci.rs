@@ -48,8 +48,7 @@ pub(super) struct OciState {
 impl OciState {
     pub(super) fn new(config: &Config, store: &Arc<Store>, metrics: &Metrics) -> Result<Self, GatewayError> {
         let key = key_file::read_or_make(config.gateway_key_file().as_deref())?;
-        let lifetime =
-            Lifetime { ttl_s: config.cache.ttl_s, stale_max_s: config.cache.stale_max_h.saturating_mul(3600) };
+        let lifetime = Lifetime::of(&config.cache);
         let shared = || metrics.upstream.shared.clone();
         Ok(Self {
             key,
@@ -99,7 +98,7 @@ impl Copy {
     /// The beginning of the cache's keys for it. What clients see with their own tokens is kept apart.
     pub(super) fn key(&self, kind: &str) -> String {
         let space = if self.is_private() { "private" } else { "public" };
-        format!("{space} {kind} {} {}", self.upstream.id, self.name)
+        format!("{space} {kind} {} {}", self.upstream.base, self.name)
     }
 
     /// The client's token decides: the cache alone never does.
@@ -271,8 +270,7 @@ impl Call<'_> {
     }
 
     pub(super) fn lifetime(&self) -> Lifetime {
-        let Lifetime { ttl_s, stale_max_s } = self.live.oci.lifetime;
-        Lifetime { ttl_s: self.target.rule.ttl_s.unwrap_or(ttl_s), stale_max_s }
+        self.live.oci.lifetime.with_ttl(self.target.rule.ttl_s)
     }
 }
 

@@ -190,8 +190,11 @@ pub(super) async fn answer(call: &Call<'_>, digest: &str) -> Result<Passed, Fail
         follow: call.target.rule.blobs == Blobs::Proxy,
     };
     let now = clock::now();
-    let kept: Vec<Option<Blob>> = call.copies.iter().map(|copy| kept(call, copy, &wanted)).collect();
-    let cached: Vec<Option<Freshness>> = kept
+    let mut in_cache: Vec<Option<Blob>> = Vec::with_capacity(call.copies.len());
+    for copy in &call.copies {
+        in_cache.push(kept(call, copy, &wanted).await);
+    }
+    let cached: Vec<Option<Freshness>> = in_cache
         .iter()
         .map(|kept| match kept.as_ref()? {
             // A part is the upstream's to cut out; the whole will do when it is gone.
@@ -202,7 +205,7 @@ pub(super) async fn answer(call: &Call<'_>, digest: &str) -> Result<Passed, Fail
         })
         .collect();
     let way = find(&call.copies, &cached, |copy| state.ask(copy, &wanted).boxed()).await?;
-    let from_cache = |at: usize| kept.get(at).cloned().flatten();
+    let from_cache = |at: usize| in_cache.get(at).cloned().flatten();
     let (at, blob, age) = match way {
         Way::Cached(at) => (at, from_cache(at), Age::Fresh),
         Way::Stale(at) => (at, from_cache(at), Age::Stale),
@@ -231,12 +234,12 @@ enum Age {
 }
 
 /// What the cache has for a client that needs nobody's yes.
-fn kept(call: &Call<'_>, copy: &Copy, wanted: &Wanted) -> Option<Blob> {
+async fn kept(call: &Call<'_>, copy: &Copy, wanted: &Wanted) -> Option<Blob> {
     if copy.is_private() {
         return None;
     }
     let state = &call.live.oci.blobs;
-    let small = state.store.get(&blob_key(copy, &wanted.digest)).map(Blob::Small);
+    let small = state.store.get(&blob_key(copy, &wanted.digest)).await.map(Blob::Small);
     let redirect = || state.redirects.get(&wanted.redirect_key(copy)).filter(|_| !wanted.follow).map(Blob::Redirect);
     small.or_else(redirect)
 }

@@ -9,6 +9,7 @@ use http_body_util::{Either, Full};
 use prometheus_client::metrics::counter::Counter;
 use whopulls_schemas::raw::Outcome;
 
+use super::super::accept::accept_unchanged;
 use super::super::cache_policy::freshness;
 use super::super::notice::STALE;
 use super::super::upstream_answer::{is_passed_on, public_link};
@@ -66,15 +67,14 @@ fn key_of(copy: &Copy, path: &str) -> String {
 pub(super) async fn answer(call: &Call<'_>, behind_name: &str) -> Result<Passed, Failure> {
     let state = &call.live.oci.lists;
     let path = format!("{behind_name}{}", call.query());
-    let kept: Vec<Option<Arc<Stored>>> = call
-        .copies
-        .iter()
-        .map(|copy| if copy.is_private() { None } else { state.store.get(&key_of(copy, &path)) })
-        .collect();
+    let mut kept: Vec<Option<Arc<Stored>>> = Vec::with_capacity(call.copies.len());
+    for copy in &call.copies {
+        kept.push(if copy.is_private() { None } else { state.store.get(&key_of(copy, &path)).await });
+    }
     let (now, lifetime) = (clock::now(), call.lifetime());
     let cached: Vec<_> =
         kept.iter().map(|kept| kept.as_ref().map(|kept| freshness(now, kept.stored, lifetime))).collect();
-    let headers = accept_headers(call);
+    let headers = accept_unchanged(&call.request.headers);
     let way = find(&call.copies, &cached, |copy| state.ask(copy, &path, headers.clone()).boxed()).await?;
     let from_cache = |at: usize| kept.get(at).and_then(Option::as_ref).map(|kept| document_of(kept));
     let (at, document, outcome, result) = match way {
@@ -96,11 +96,6 @@ pub(super) async fn answer(call: &Call<'_>, behind_name: &str) -> Result<Passed,
         passed.response.headers_mut().append(header::WARNING, STALE);
     }
     Ok(passed)
-}
-
-fn accept_headers(call: &Call<'_>) -> HeaderMap {
-    let accepted = call.request.headers.get_all(header::ACCEPT).iter();
-    accepted.map(|value| (header::ACCEPT, value.clone())).collect()
 }
 
 fn stored_of(document: &Document) -> Stored {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body_util::{Either, Full};
 use prometheus_client::metrics::counter::Counter;
 use whopulls_schemas::raw::Outcome;
 
-use super::super::cache_policy::{Freshness, accept_of, freshness};
+use super::super::accept::{accept_of, accept_unchanged};
+use super::super::cache_policy::{Freshness, freshness, names_tag};
 use super::super::notice::{STALE, warning};
 use super::super::oci_path::is_digest;
 use super::super::registry_error::RegistryError;
@@ -56,9 +57,13 @@ pub(super) async fn answer(call: &Call<'_>, reference: &str) -> Result<Passed, F
         is_head: call.is_head(),
         reference: reference.to_owned(),
         accept: accept_of(&call.request.headers),
-        headers: accept_headers(&call.request.headers),
+        // `Accept-Encoding` does not go up: what is kept must have the digest that it is kept by.
+        headers: accept_unchanged(&call.request.headers),
     };
-    let kept: Vec<Kept> = call.copies.iter().map(|copy| Kept::of(&state.store, copy, &wanted)).collect();
+    let mut kept = Vec::with_capacity(call.copies.len());
+    for copy in &call.copies {
+        kept.push(Kept::of(&state.store, copy, &wanted).await);
+    }
     let now = clock::now();
     let lifetime = call.lifetime();
     let cached: Vec<Option<Freshness>> = call
@@ -116,12 +121,6 @@ pub(super) async fn answer(call: &Call<'_>, reference: &str) -> Result<Passed, F
     Ok(passed)
 }
 
-/// `Accept` goes up unchanged. `Accept-Encoding` does not: what is kept must have the digest that it is kept by.
-fn accept_headers(headers: &HeaderMap) -> HeaderMap {
-    let accepted = headers.get_all(header::ACCEPT).iter();
-    accepted.map(|value| (header::ACCEPT, value.clone())).collect()
-}
-
 fn response(call: &Call<'_>, manifest: &Manifest) -> Response<Body> {
     let body = manifest.body.clone().filter(|_| !call.is_head()).unwrap_or_default();
     let mut response = Response::new(Either::Left(Full::new(body)));
@@ -142,7 +141,7 @@ fn response(call: &Call<'_>, manifest: &Manifest) -> Response<Body> {
         }
     }
     let known = call.request.headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-    if known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/") == etag)) {
+    if known.is_some_and(|known| names_tag(known, &etag)) {
         headers.remove(header::CONTENT_LENGTH);
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = Either::Left(Full::new(Bytes::new()));

@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap};
 use http::{Method, StatusCode};
 use whopulls_schemas::UnixMicros;
 
-use super::super::cache_policy::accepts;
+use super::super::accept::accepts;
 use super::super::digest::{sha256, verify};
 use super::super::oci_path::is_digest;
 use super::ask::Ask;
@@ -66,14 +66,17 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn of(store: &Store, copy: &Copy, wanted: &Wanted) -> Self {
+    pub(super) async fn of(store: &Store, copy: &Copy, wanted: &Wanted) -> Self {
         if wanted.is_digest() {
-            let manifest = manifest_of(store, copy, &wanted.reference);
+            let manifest = manifest_of(store, copy, &wanted.reference).await;
             let manifest = manifest.filter(|manifest| accepts(&wanted.accept, &manifest.media_type));
             return Self { tag: None, manifest };
         }
-        let tag = store.get(&wanted.tag_key(copy));
-        let manifest = tag.as_ref().and_then(|tag| manifest_of(store, copy, tag.header("docker-content-digest")?));
+        let tag = store.get(&wanted.tag_key(copy)).await;
+        let manifest = match tag.as_ref().and_then(|tag| tag.header("docker-content-digest")) {
+            Some(digest) => manifest_of(store, copy, digest).await,
+            None => None,
+        };
         Self { tag, manifest }
     }
 
@@ -109,8 +112,8 @@ fn manifest_key(copy: &Copy, digest: &str) -> String {
     format!("{} {digest}", copy.key("manifest"))
 }
 
-fn manifest_of(store: &Store, copy: &Copy, digest: &str) -> Option<Manifest> {
-    let stored = store.get(&manifest_key(copy, digest))?;
+async fn manifest_of(store: &Store, copy: &Copy, digest: &str) -> Option<Manifest> {
+    let stored = store.get(&manifest_key(copy, digest)).await?;
     let mut manifest = described(&stored)?;
     manifest.body = Some(stored.body.clone());
     Some(manifest)
@@ -131,7 +134,7 @@ fn described(stored: &Stored) -> Option<Manifest> {
 
 /// Confirms what the cache has with a HEAD, which registries do not count, or asks for the whole.
 pub(super) async fn renew(store: &Store, copy: &Copy, wanted: &Wanted) -> Result<Found, UpstreamError> {
-    if wanted.is_head || Kept::of(store, copy, wanted).manifest.is_some() {
+    if wanted.is_head || Kept::of(store, copy, wanted).await.manifest.is_some() {
         let document = whole(&copy.upstream, &wanted.ask(copy, Method::HEAD), 0).await?;
         let status = document.status;
         if status == StatusCode::NOT_FOUND {
@@ -145,7 +148,7 @@ pub(super) async fn renew(store: &Store, copy: &Copy, wanted: &Wanted) -> Result
                 let is_kept = false;
                 return Ok(Found::Manifest { manifest: head, is_kept, status });
             }
-            let kept = manifest_of(store, copy, &head.digest);
+            let kept = manifest_of(store, copy, &head.digest).await;
             if let Some(manifest) = kept.filter(|kept| accepts(&wanted.accept, &kept.media_type)) {
                 return Ok(Found::Manifest { manifest, is_kept: true, status });
             }

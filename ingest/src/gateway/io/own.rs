@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use whopulls_schemas::raw::Kind;
 
+use super::super::accept::accept_of;
 use super::super::own_page::{OwnPage, wants_text};
 use super::super::privacy_page::PrivacyPage;
 use super::respond::{Answer, Body, refused, whole};
@@ -29,8 +30,7 @@ pub(super) fn answer(page: OwnPage, privacy: &PrivacyPage, request: &Parts, is_e
 }
 
 fn privacy_page(page: &PrivacyPage, request: &Parts) -> Response<Body> {
-    let ranges: Vec<&str> = request.headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
-    let mut response = if wants_text(&ranges.join(",")) {
+    let mut response = if wants_text(&accept_of(&request.headers)) {
         whole(StatusCode::OK, TEXT, page.text.clone())
     } else {
         whole(StatusCode::OK, "text/html; charset=utf-8", page.html.clone())

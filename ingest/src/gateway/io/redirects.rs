@@ -1,7 +1,6 @@
 //! Redirects to storages, in memory: the same one for all who come within seconds, and for everybody while its signature lives when the upstream is
 //! down. They are credentials: they are neither written to disk nor logged.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -54,34 +53,22 @@ impl fmt::Debug for Redirect {
 
 /// Redirects by blob.
 #[derive(Debug)]
-pub(super) struct Redirects(Mutex<Kept>);
-
-#[derive(Debug)]
-struct Kept {
-    order: Lru<String>,
-    redirects: HashMap<String, Redirect>,
-}
+pub(super) struct Redirects(Mutex<Lru<String, Redirect>>);
 
 impl Default for Redirects {
     fn default() -> Self {
-        Self(Mutex::new(Kept { order: Lru::new(BYTES_MAX), redirects: HashMap::new() }))
+        Self(Mutex::new(Lru::new(BYTES_MAX)))
     }
 }
 
 impl Redirects {
     pub(super) fn keep(&self, key: String, redirect: Redirect) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = 3 * key.len() as u64 + redirect.location.as_str().len() as u64 + ENTRY_BYTES;
-        kept.redirects.insert(key.clone(), redirect);
-        for gone in kept.order.insert(key, bytes) {
-            kept.redirects.remove(&gone);
-        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, redirect, bytes);
     }
 
-    pub(super) fn get(&self, key: &String) -> Option<Redirect> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.order.touch(key);
-        kept.redirects.get(key).cloned()
+    pub(super) fn get(&self, key: &str) -> Option<Redirect> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 }
 
@@ -107,6 +94,6 @@ mod tests {
         assert!(!format!("{redirect:?}").contains("s3cret"));
         let redirects = Redirects::default();
         redirects.keep("k".into(), redirect);
-        assert!(redirects.get(&"k".to_owned()).is_some() && redirects.get(&"l".to_owned()).is_none());
+        assert!(redirects.get("k").is_some() && redirects.get("l").is_none());
     }
 }

@@ -1,17 +1,18 @@
 //! The cache: on disk across restarts, bounded in bytes, with a front in memory.
 //!
 //! A key's file is named by its SHA-256 and stands in a folder of the name's first two digits. A writer of its own makes files, so that no
-//! request waits for a disk; nothing is synced, since damage is found by a checksum and costs one request to the upstream.
+//! request waits for a disk, and readers are threads of their own; nothing is synced, since damage is found by a checksum and costs one request to the upstream.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
 use super::super::lru::Lru;
 use super::store_files::{self, Name};
@@ -27,6 +28,10 @@ const MEMORY_ENTRY_BYTES: u64 = 1 << 10;
 const DISK_ENTRY_BYTES: u64 = 4 << 10;
 /// Bytes that wait to be written; further things are not kept on disk. A disk writes them in far less than a second.
 const WAITING_BYTES_MAX: u64 = 16 << 20;
+/// Files that are read at once, each on a thread of its own: a disk that hangs holds no more, 256 MiB of stacks that nobody touches.
+const READS_MAX: usize = 128;
+/// How long a file is waited for. A disk under load may take some hundred milliseconds.
+const READ_WAIT: Duration = Duration::from_secs(1);
 /// Orders that wait for the writer: 16 MiB of the smallest things, and as many removals.
 const WAITING_MAX: usize = 8192;
 
@@ -34,15 +39,9 @@ const WAITING_MAX: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Store {
     item_bytes_max: u64,
-    memory: Mutex<Memory>,
+    memory: Mutex<Lru<String, Arc<Stored>>>,
     disk: Option<Disk>,
     metrics: CacheMetrics,
-}
-
-#[derive(Debug)]
-struct Memory {
-    order: Lru<String>,
-    things: HashMap<String, Arc<Stored>>,
 }
 
 #[derive(Debug)]
@@ -57,6 +56,8 @@ struct DiskShared {
     dir: PathBuf,
     order: Mutex<Lru<Name>>,
     waiting_bytes: AtomicU64,
+    /// One for each file that may be read at once.
+    reads: Arc<Semaphore>,
     metrics: CacheMetrics,
 }
 
@@ -78,23 +79,23 @@ impl Store {
         metrics: CacheMetrics,
     ) -> io::Result<Self> {
         let disk = dir.map(|dir| Disk::open(dir, bytes_max, metrics.clone())).transpose()?;
-        let memory = Memory { order: Lru::new(MEMORY_BYTES_MAX.min(bytes_max)), things: HashMap::new() };
-        Ok(Self { item_bytes_max, memory: Mutex::new(memory), disk, metrics })
+        let memory = Mutex::new(Lru::new(MEMORY_BYTES_MAX.min(bytes_max)));
+        Ok(Self { item_bytes_max, memory, disk, metrics })
     }
 
-    /// What is kept under `key`, whatever its age.
-    pub(crate) fn get(&self, key: &str) -> Option<Arc<Stored>> {
-        {
-            let mut memory = lock(&self.memory);
-            if memory.order.touch(&key.to_owned())
-                && let Some(found) = memory.things.get(key)
-            {
-                return Some(Arc::clone(found));
-            }
+    /// What is kept under `key`, whatever its age. A disk that hangs is not waited for: the upstream is asked instead.
+    pub(crate) async fn get(&self, key: &str) -> Option<Arc<Stored>> {
+        if let Some(found) = lock(&self.memory).get(key) {
+            return Some(Arc::clone(found));
         }
-        let found = Arc::new(self.disk.as_ref()?.read(key)?);
-        lock(&self.memory).keep(key, &found);
+        let found = Arc::new(self.disk.as_ref()?.read(key).await?);
+        self.remember(key, &found);
         Some(found)
+    }
+
+    fn remember(&self, key: &str, stored: &Arc<Stored>) {
+        let bytes = stored.bytes() + 2 * key.len() as u64 + MEMORY_ENTRY_BYTES;
+        lock(&self.memory).insert(key.to_owned(), Arc::clone(stored), bytes);
     }
 
     /// Keeps a thing, unless it is larger than one may be.
@@ -106,7 +107,7 @@ impl Store {
             self.remove(key);
             return stored;
         }
-        lock(&self.memory).keep(key, &stored);
+        self.remember(key, &stored);
         if let Some(disk) = &self.disk {
             disk.write(key, &stored);
         }
@@ -115,28 +116,13 @@ impl Store {
 
     /// Forgets what is kept under `key`.
     pub(crate) fn remove(&self, key: &str) {
-        let was_in_memory = lock(&self.memory).forget(&key.to_owned());
+        let was_in_memory = lock(&self.memory).remove(key);
         if let Some(disk) = &self.disk {
             let was_on_disk = lock(&disk.shared.order).remove(&name_of(key));
             if was_in_memory || was_on_disk {
                 disk.order(Order::Remove(name_of(key)));
             }
         }
-    }
-}
-
-impl Memory {
-    fn keep(&mut self, key: &str, stored: &Arc<Stored>) {
-        let bytes = stored.bytes() + 2 * key.len() as u64 + MEMORY_ENTRY_BYTES;
-        self.things.insert(key.to_owned(), Arc::clone(stored));
-        for gone in self.order.insert(key.to_owned(), bytes) {
-            self.things.remove(&gone);
-        }
-    }
-
-    fn forget(&mut self, key: &String) -> bool {
-        self.things.remove(key);
-        self.order.remove(key)
     }
 }
 
@@ -147,13 +133,14 @@ impl Disk {
         let mut order = Lru::new(bytes_max);
         let mut gone = Vec::new();
         for (name, bytes) in found {
-            gone.extend(order.insert(name, bytes.max(DISK_ENTRY_BYTES)));
+            gone.extend(order.insert(name, (), bytes.max(DISK_ENTRY_BYTES)));
         }
         for name in gone {
             store_files::remove(dir, &name);
         }
         metrics.set_bytes(order.bytes());
-        let shared = DiskShared { dir: dir.to_owned(), order: Mutex::new(order), waiting_bytes: 0.into(), metrics };
+        let (order, reads) = (Mutex::new(order), Arc::new(Semaphore::new(READS_MAX)));
+        let shared = DiskShared { dir: dir.to_owned(), order, waiting_bytes: 0.into(), reads, metrics };
         let shared = Arc::new(shared);
         let (orders, waiting) = mpsc::sync_channel(WAITING_MAX);
         let writer = {
@@ -164,13 +151,19 @@ impl Disk {
         Ok(Self { shared, orders: Some(orders), writer: Some(writer) })
     }
 
-    fn read(&self, key: &str) -> Option<Stored> {
+    async fn read(&self, key: &str) -> Option<Stored> {
         let name = name_of(key);
-        let DiskShared { dir, order, metrics, .. } = &*self.shared;
-        if !lock(order).touch(&name) {
-            return None;
-        }
-        let stored = store_files::read(dir, &name).and_then(|file| Stored::decode(key, &Bytes::from(file)));
+        let DiskShared { order, metrics, reads, .. } = &*self.shared;
+        lock(order).get(&name)?;
+        // As many reads as may wait are waiting already: the disk hangs.
+        let permit = Arc::clone(reads).try_acquire_owned().ok()?;
+        let (shared, of_key) = (Arc::clone(&self.shared), key.to_owned());
+        let reading = tokio::task::spawn_blocking(move || {
+            let _held_until_it_is_read = permit;
+            store_files::read(&shared.dir, &name).and_then(|file| Stored::decode(&of_key, &Bytes::from(file)))
+        });
+        // Late, or a panic: nobody knows what is there.
+        let stored = tokio::time::timeout(READ_WAIT, reading).await.ok()?.ok()?;
         if stored.is_none() {
             lock(order).remove(&name);
             self.order(Order::Remove(name));
@@ -201,7 +194,7 @@ impl DiskShared {
                 let file = stored.encode(&key);
                 match store_files::write(&self.dir, &name, &file) {
                     Ok(()) => {
-                        let gone = lock(&self.order).insert(name, (file.len() as u64).max(DISK_ENTRY_BYTES));
+                        let gone = lock(&self.order).insert(name, (), (file.len() as u64).max(DISK_ENTRY_BYTES));
                         for name in &gone {
                             store_files::remove(&self.dir, name);
                         }

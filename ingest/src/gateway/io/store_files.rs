@@ -6,6 +6,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use data_encoding::HEXLOWER;
+
 /// SHA-256 of a key.
 pub(super) type Name = [u8; 32];
 
@@ -66,17 +68,10 @@ pub(super) fn remove(dir: &Path, name: &Name) {
 
 /// `<dir>/ab/ab12…`
 fn path_of(dir: &Path, name: &Name) -> PathBuf {
-    let hex = name.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"));
+    let hex = HEXLOWER.encode(name);
     dir.join(hex.get(..2).unwrap_or_default()).join(hex)
 }
 
 fn parse(text: &str) -> Option<Name> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let mut name = Name::default();
-    for (at, byte) in name.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    Some(name)
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }

@@ -24,8 +24,8 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-#[test]
-fn what_is_kept_survives_a_restart() {
+#[tokio::test]
+async fn what_is_kept_survives_a_restart() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = open(dir.path(), 1 << 20);
     store.put("a", thing(10));
@@ -33,30 +33,30 @@ fn what_is_kept_survives_a_restart() {
     store.remove("b");
     drop(store);
     let store = open(dir.path(), 1 << 20);
-    assert_eq!(store.get("a").as_deref(), Some(&thing(10)));
-    assert_eq!(store.get("b"), None);
+    assert_eq!(store.get("a").await.as_deref(), Some(&thing(10)));
+    assert_eq!(store.get("b").await, None);
     assert_eq!(files(dir.path()).len(), 1);
 }
 
-#[test]
-fn the_longest_unused_makes_room() {
+#[tokio::test]
+async fn the_longest_unused_makes_room() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     drop(open(dir.path(), 40 << 10));
     let store = open(dir.path(), 40 << 10);
     for at in 0..20 {
         store.put(&format!("k{at}"), thing(8 << 10));
-        assert!(store.get("k0").is_some() || at > 3, "what is used stays");
+        assert!(store.get("k0").await.is_some() || at > 3, "what is used stays");
     }
     let metrics = store.metrics.clone();
     drop(store);
     let bytes: u64 = files(dir.path()).iter().map(|file| file.metadata().expect("a file").len()).sum();
     assert!(bytes <= 40 << 10, "{bytes}");
     assert_eq!(metrics.bytes(), i64::try_from(bytes).expect("a small number"));
-    assert!(open(dir.path(), 40 << 10).get("k19").is_some());
+    assert!(open(dir.path(), 40 << 10).get("k19").await.is_some());
 }
 
-#[test]
-fn a_damaged_file_is_removed_and_counted() {
+#[tokio::test]
+async fn a_damaged_file_is_removed_and_counted() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = open(dir.path(), 1 << 20);
     store.put("a", thing(100));
@@ -66,14 +66,14 @@ fn a_damaged_file_is_removed_and_counted() {
     bytes[80] ^= 1;
     fs::write(&file, bytes).expect("it can be written");
     let store = open(dir.path(), 1 << 20);
-    assert_eq!(store.get("a"), None);
+    assert_eq!(store.get("a").await, None);
     assert_eq!(store.metrics.damaged.get(), 1);
     drop(store);
     assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
 }
 
-#[test]
-fn foreign_and_unfinished_files_are_removed_and_counted() {
+#[tokio::test]
+async fn foreign_and_unfinished_files_are_removed_and_counted() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let shard = dir.path().join("ab");
     fs::create_dir(&shard).expect("a folder");
@@ -87,21 +87,43 @@ fn foreign_and_unfinished_files_are_removed_and_counted() {
     assert_eq!(files(dir.path()), [other.join("note.txt")], "what is not where the cache writes is left alone");
 }
 
-#[test]
-fn what_is_too_large_is_not_kept_and_the_old_is_gone() {
+#[tokio::test]
+async fn what_is_too_large_is_not_kept_and_the_old_is_gone() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = open(dir.path(), 8 << 20);
     store.put("a", thing(10));
     store.put("a", thing(2 << 20));
-    assert_eq!(store.get("a"), None);
+    assert_eq!(store.get("a").await, None);
     assert_eq!(store.metrics.too_large.get(), 1);
 }
 
-#[test]
-fn without_a_folder_it_is_kept_in_memory() {
+#[tokio::test]
+async fn without_a_folder_it_is_kept_in_memory() {
     let store = Store::open(None, 1 << 20, ITEM_BYTES_MAX, CacheMetrics::default()).expect("the cache opens");
     store.put("a", thing(10));
-    assert_eq!(store.get("a").as_deref(), Some(&thing(10)));
+    assert_eq!(store.get("a").await.as_deref(), Some(&thing(10)));
     store.remove("a");
-    assert_eq!(store.get("a"), None);
+    assert_eq!(store.get("a").await, None);
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_holds_nobody() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = open(dir.path(), 1 << 20);
+    store.put("a", thing(100));
+    drop(store);
+    let store = open(dir.path(), 1 << 20);
+    // Who opens a pipe to read waits until somebody writes.
+    let file = files(dir.path()).pop().expect("one file");
+    fs::remove_file(&file).expect("it can be removed");
+    let made = std::process::Command::new("mkfifo").arg(&file).status().expect("mkfifo starts");
+    assert!(made.success());
+    let (waited, other) = tokio::join!(tokio::time::timeout(2 * READ_WAIT, store.get("a")), async {
+        store.put("b", thing(1));
+        store.get("b").await
+    });
+    assert_eq!(waited.expect("it is given up in time"), None);
+    assert_eq!(other.as_deref(), Some(&thing(1)));
+    // Lets the reader go, which the test's end waits for.
+    drop(fs::OpenOptions::new().write(true).open(&file).expect("the reader is there"));
 }

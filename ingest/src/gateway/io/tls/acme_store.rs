@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 const FOLDER_MODE: u32 = 0o700;
@@ -23,7 +24,7 @@ impl AcmeStore {
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&dir)?;
         fs::set_permissions(&dir, Permissions::from_mode(FOLDER_MODE))?;
         let hash = Sha256::digest(directory.as_bytes());
-        let short = hash.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let short = HEXLOWER.encode(hash.get(..8).unwrap_or_default());
         Ok(Self { account: dir.join(format!("account-{short}.json")), dir })
     }
 

@@ -18,6 +18,7 @@ use whopulls_schemas::config::CertificateFiles;
 
 use super::super::super::certificates::{Certificate, CertificateFault, Choice};
 use super::TlsError;
+use crate::file_watch::FileWatch;
 use crate::gateway::connection_metrics::ConnectionMetrics;
 use crate::io::clock;
 
@@ -85,10 +86,7 @@ struct State {
 struct Watched {
     files: CertificateFiles,
     certificate: Certificate,
-    /// As they were when they were last read, well or badly.
-    read: Prints,
-    /// As they were at the last look.
-    seen: Prints,
+    watch: FileWatch<Prints>,
 }
 
 /// Chooses in the handshake. It takes no lock.
@@ -172,13 +170,9 @@ impl Certificates {
         let mut state = self.locked();
         let mut changed = false;
         for watched in &mut state.files {
-            let now = prints(&watched.files);
-            let settled = now == watched.seen;
-            watched.seen = now;
-            if !settled || now == watched.read {
+            if !watched.watch.handle_look(prints(&watched.files)) {
                 continue;
             }
-            watched.read = now;
             match read(&watched.files, &self.provider) {
                 Ok(certificate) => {
                     tracing::info!(file = %watched.files.cert_file.display(), "a certificate was replaced");
@@ -246,9 +240,9 @@ fn server_config(
 fn read_all(files: &[CertificateFiles], provider: &CryptoProvider) -> Result<Vec<Watched>, CertificateErrors> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for files in files {
-        let seen = prints(files);
+        let watch = FileWatch::of(prints(files));
         match read(files, provider) {
-            Ok(certificate) => good.push(Watched { files: files.clone(), certificate, read: seen, seen }),
+            Ok(certificate) => good.push(Watched { files: files.clone(), certificate, watch }),
             Err(error) => bad.push(error),
         }
     }
