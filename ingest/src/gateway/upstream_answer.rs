@@ -145,7 +145,7 @@ pub(crate) fn public_link(link: &str, upstream_name: &str, public_name: &str) ->
 }
 
 /// What of an upstream's answer is passed on. `Link` is rewritten apart.
-pub(crate) fn is_passed_on(name: &HeaderName) -> bool {
+fn is_passed_on(name: &HeaderName) -> bool {
     const PASSED: [HeaderName; 9] = [
         header::ACCEPT_RANGES,
         header::CONTENT_ENCODING,
@@ -159,6 +159,17 @@ pub(crate) fn is_passed_on(name: &HeaderName) -> bool {
     ];
     let named = ["docker-content-digest", "oci-filters-applied", "oci-subject"];
     PASSED.contains(name) || named.contains(&name.as_str()) || name.as_str().starts_with("ratelimit-")
+}
+
+/// What of an upstream's head goes to the client.
+pub(crate) fn passed_on(upstream: &HeaderMap) -> HeaderMap {
+    only(upstream, is_passed_on)
+}
+
+/// The fields of a head that are wanted, unchanged.
+pub(crate) fn only(headers: &HeaderMap, is_wanted: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let wanted = headers.iter().filter(|(name, _)| is_wanted(name));
+    wanted.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 #[cfg(test)]

@@ -33,11 +33,7 @@ async fn containerd_pulls() {
             .arg(&socket)
             .args(["images", "pull", "--snapshotter", "native", "--hosts-dir"])
             .arg(hosts);
-        if pull.case.all {
-            command.arg("--all-platforms");
-        } else {
-            command.args(["--platform", "linux/amd64"]);
-        }
+        command.args(pull.case.all.then_some("--all-platforms")).args(pull.one_platform());
         run(command.arg(pull.image())).await;
         running.kill().await.expect("the daemon is ours to end");
         vec![pull.dir.join("root/io.containerd.content.v1.content/blobs")]

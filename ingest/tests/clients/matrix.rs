@@ -113,6 +113,11 @@ impl Pull<'_> {
         format!("{}/{REPOSITORY}{}", self.host, self.case.reference)
     }
 
+    /// The option that asks for one platform, where one is wanted.
+    pub(crate) fn one_platform(&self) -> &'static [&'static str] {
+        if self.case.all { &[] } else { &["--platform", "linux/amd64"] }
+    }
+
     /// The value of an option that names the platform.
     pub(crate) fn platform(&self) -> &'static str {
         if self.case.all { "all" } else { "linux/amd64" }

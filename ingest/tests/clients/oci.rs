@@ -117,7 +117,7 @@ async fn regctl_pulls() {
         let out = pull.dir.join("out");
         let mut command = pull.command();
         command.args(["image", "copy"]);
-        command.args((!pull.case.all).then_some(["--platform", "linux/amd64"]).into_iter().flatten());
+        command.args(pull.one_platform());
         command.arg(pull.image()).arg(format!("ocidir://{}:pulled", out.display()));
         run(&mut command).await;
         vec![out]
@@ -141,7 +141,7 @@ async fn oras_pulls() {
         let out = pull.dir.join("out");
         let mut command = pull.command();
         command.args(["copy", "--from-plain-http=false", "--to-oci-layout"]);
-        command.args((!pull.case.all).then_some(["--platform", "linux/amd64"]).into_iter().flatten());
+        command.args(pull.one_platform());
         command.arg(pull.image()).arg(format!("{}:pulled", out.display()));
         run(&mut command).await;
         vec![out]

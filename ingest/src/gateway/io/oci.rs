@@ -322,10 +322,6 @@ pub(super) fn shown(error: &UpstreamError, challenge: Option<HeaderValue>) -> Re
     {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
-    if let UpstreamError::RateLimited { retry_after: Some(after) } = error
-        && let Ok(after) = HeaderValue::try_from(after)
-    {
-        response.headers_mut().insert(header::RETRY_AFTER, after);
-    }
+    error.say_when(response.headers_mut());
     response
 }

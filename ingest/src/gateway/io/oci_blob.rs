@@ -14,11 +14,12 @@ use whopulls_schemas::raw::Outcome;
 use super::super::cache_policy::Freshness;
 use super::super::digest::verify;
 use super::super::notice::STALE;
+use super::super::upstream_answer::{only, passed_on};
 use super::ask::{Ask, Reply, redirect_target};
 use super::document::Document;
 use super::flight::Flights;
 use super::oci::{Call, Copy, Failure, Passed, redirect};
-use super::oci_list::{passed_document, passed_headers};
+use super::oci_list::passed_document;
 use super::redirects::{Redirect, Redirects};
 use super::respond::Body;
 use super::store::{Store, Stored};
@@ -181,12 +182,10 @@ impl Fetching {
 
 pub(super) async fn answer(call: &Call<'_>, digest: &str) -> Result<Passed, Failure> {
     let state = &call.live.oci.blobs;
-    let headers = &call.request.headers;
-    let passed_up = headers.iter().filter(|(name, _)| PASSED_UP.contains(name));
     let mut wanted = Wanted {
         digest: digest.to_owned(),
         method: call.request.method.clone(),
-        headers: passed_up.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        headers: only(&call.request.headers, |name| PASSED_UP.contains(name)),
         follow: call.target.rule.blobs == Blobs::Proxy,
     };
     let now = clock::now();
@@ -266,7 +265,7 @@ fn passed(call: &Call<'_>, at: usize, blob: Blob, digest: &str, age: Age) -> Res
         Blob::Large(reply) => {
             let reply = reply.lock().unwrap_or_else(PoisonError::into_inner).take();
             let reply = reply.ok_or(UpstreamError::Unusable("its body went to another client"))?;
-            let (status, headers) = (reply.response.status(), passed_headers(reply.response.headers()));
+            let (status, headers) = (reply.response.status(), passed_on(reply.response.headers()));
             let mut response = Response::new(Either::Right(reply.into_body()));
             *response.status_mut() = status;
             *response.headers_mut() = headers;

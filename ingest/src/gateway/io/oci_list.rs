@@ -12,7 +12,7 @@ use whopulls_schemas::raw::Outcome;
 use super::super::accept::accept_unchanged;
 use super::super::cache_policy::freshness;
 use super::super::notice::STALE;
-use super::super::upstream_answer::{is_passed_on, public_link};
+use super::super::upstream_answer::{passed_on, public_link};
 use super::ask::Ask;
 use super::document::{Document, whole};
 use super::flight::Flights;
@@ -119,7 +119,7 @@ pub(super) fn passed_document(call: &Call<'_>, at: usize, document: &Document) -
     let body = if call.is_head() { Full::default() } else { Full::new(document.body.clone()) };
     let mut response = Response::new(Either::Left(body));
     *response.status_mut() = document.status;
-    *response.headers_mut() = passed_headers(&document.headers);
+    *response.headers_mut() = passed_on(&document.headers);
     let headers = response.headers_mut();
     if !document.body.is_empty() {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(document.body.len()));
@@ -136,10 +136,4 @@ pub(super) fn passed_document(call: &Call<'_>, at: usize, document: &Document) -
     passed.upstream_status = Some(document.status.as_u16());
     passed.media_type = media_type.filter(|_| document.status.is_success());
     passed
-}
-
-/// What of an upstream's head goes to the client.
-pub(super) fn passed_headers(upstream: &HeaderMap) -> HeaderMap {
-    let passed = upstream.iter().filter(|(name, _)| is_passed_on(name));
-    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderName};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::{Either, Full};
 
 use super::super::access::Answered;
-use super::super::upstream_answer::is_passed_on;
+use super::super::upstream_answer::{only, passed_on};
 use super::ask::{Ask, Auth};
 use super::respond::{Body, whole};
 use super::upstream::Upstream;
@@ -24,6 +24,9 @@ const PASSED_UP: [HeaderName; 6] = [
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
 ];
+
+/// What of the upstream's answer a file has beside what every answer has.
+const PASSED_ON_TOO: [HeaderName; 2] = [header::CONTENT_DISPOSITION, header::CACHE_CONTROL];
 
 /// Asks for the file at `path` behind the upstream's URL, follows where it leads, and passes the answer on. An error is answered too.
 pub(super) async fn pass(
@@ -48,23 +51,14 @@ async fn stream(
     request: &Parts,
     answered: &mut Answered,
 ) -> Result<Response<Body>, UpstreamError> {
-    let mut headers = HeaderMap::new();
-    for name in &PASSED_UP {
-        for value in request.headers.get_all(name) {
-            headers.append(name, value.clone());
-        }
-    }
+    let headers = only(&request.headers, |name| PASSED_UP.contains(name));
     let ask = Ask { method: request.method.clone(), path, headers, auth: Auth::Own, follow: true };
     let reply = upstream.ask(&ask).await?;
     let status = reply.response.status();
     answered.outcome = Outcome::Proxied;
     answered.upstream_status = Some(status.as_u16());
-    let mut headers = HeaderMap::new();
-    for (name, value) in reply.response.headers() {
-        if is_passed_on(name) || [header::CONTENT_DISPOSITION, header::CACHE_CONTROL].contains(name) {
-            headers.append(name, value.clone());
-        }
-    }
+    let mut headers = passed_on(reply.response.headers());
+    headers.extend(only(reply.response.headers(), |name| PASSED_ON_TOO.contains(name)));
     answered.media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(bounded);
     let bodiless = request.method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
     let body = if bodiless { Either::Left(Full::default()) } else { Either::Right(reply.into_body()) };
@@ -99,10 +93,6 @@ pub(super) fn failed(error: &UpstreamError, answered: &mut Answered) -> Response
         }
     };
     let mut response = whole(status, "text/plain; charset=utf-8", text);
-    if let UpstreamError::RateLimited { retry_after: Some(after) } = error
-        && let Ok(after) = after.parse()
-    {
-        response.headers_mut().insert(header::RETRY_AFTER, after);
-    }
+    error.say_when(response.headers_mut());
     response
 }

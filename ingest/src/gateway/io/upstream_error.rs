@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 
 use http::StatusCode;
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
 use super::super::retry::is_passing;
 use super::guard::NotPublic;
@@ -74,6 +75,15 @@ impl UpstreamError {
             | Self::Mismatch
             | Self::Forbidden
             | Self::Unknown => false,
+        }
+    }
+
+    /// Tells the client when to come back, where the upstream said so.
+    pub(super) fn say_when(&self, headers: &mut HeaderMap) {
+        if let Self::RateLimited { retry_after: Some(after) } = self
+            && let Ok(after) = HeaderValue::try_from(after)
+        {
+            headers.insert(RETRY_AFTER, after);
         }
     }
 
