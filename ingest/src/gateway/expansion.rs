@@ -62,11 +62,11 @@ impl Expansion {
         let mut left = text;
         while let Some((literal, after)) = left.split_once('{') {
             let (expression, after) = after.split_once('}').ok_or(PatternError::Brace)?;
-            segments.push(literal_of(literal)?);
+            segments.push(Segment::Literal(text_of(literal)?));
             segments.push(segment_of(expression)?);
             left = after;
         }
-        segments.push(literal_of(left)?);
+        segments.push(Segment::Literal(text_of(left)?));
         Ok(Self(segments))
     }
 
@@ -105,9 +105,8 @@ fn parsed(text: &str) -> Result<UriTemplateString, PatternError> {
 }
 
 /// A template's text between variables, as the library writes it.
-fn literal_of(text: &str) -> Result<Segment, PatternError> {
-    let written = fill_by_library(&parsed(text)?, &Vec::new());
-    written.map(Segment::Literal).ok_or_else(|| PatternError::Uri(text.into()))
+pub(super) fn text_of(text: &str) -> Result<String, PatternError> {
+    fill_by_library(&parsed(text)?, &Vec::new()).ok_or_else(|| PatternError::Uri(text.into()))
 }
 
 fn segment_of(expression: &str) -> Result<Segment, PatternError> {

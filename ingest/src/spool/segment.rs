@@ -1,7 +1,7 @@
 //! A segment file's name and header.
 //!
 //! ```text
-//! magic "WHPSEG01" | base seq u64 | where the segment before ended u64 | created, ms since the epoch u64 | CRC32C u32
+//! magic "WHPSEG01" | base seq u64 | where the segment before ended u64, 0 until that is synced | created, ms since the epoch u64 | CRC32C u32
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -16,8 +16,9 @@ const SUFFIX: &str = ".log";
 pub(crate) struct SegmentHeader {
     /// The sequence number of its first record.
     pub(crate) base_seq: u64,
-    /// One past the last record of the segment before it; this is how a sealed segment that was cut at a frame boundary is noticed.
-    pub(crate) previous_end_seq: u64,
+    /// One past the last record of the segment before it; this is how a sealed segment that was cut at a frame boundary is noticed. It is
+    /// `None` until the segment before is synced: until then a power cut may have taken its end.
+    pub(crate) previous_end_seq: Option<u64>,
     /// For people who look at the file.
     pub(crate) created_ms: u64,
 }
@@ -62,7 +63,7 @@ pub(crate) fn encode_header(header: &SegmentHeader) -> [u8; SEGMENT_HEADER_BYTES
     let mut bytes = [0; SEGMENT_HEADER_BYTES];
     bytes[0..8].copy_from_slice(&SEGMENT_MAGIC);
     bytes[8..16].copy_from_slice(&header.base_seq.to_le_bytes());
-    bytes[16..24].copy_from_slice(&header.previous_end_seq.to_le_bytes());
+    bytes[16..24].copy_from_slice(&header.previous_end_seq.unwrap_or(0).to_le_bytes());
     bytes[24..32].copy_from_slice(&header.created_ms.to_le_bytes());
     let checksum = crc32c::crc32c(&bytes[..32]);
     bytes[32..].copy_from_slice(&checksum.to_le_bytes());
@@ -76,7 +77,7 @@ pub(crate) fn decode_header(bytes: &[u8]) -> Option<SegmentHeader> {
     let valid = fields.starts_with(&SEGMENT_MAGIC) && crc32c::crc32c(fields).to_le_bytes().as_slice() == checksum;
     valid.then(|| SegmentHeader {
         base_seq: u64_at(fields, 8),
-        previous_end_seq: u64_at(fields, 16),
+        previous_end_seq: Some(u64_at(fields, 16)).filter(|seq| *seq > 0),
         created_ms: u64_at(fields, 24),
     })
 }
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn a_header_reads_back_and_a_flipped_bit_is_noticed() {
         let header =
-            SegmentHeader { base_seq: 3 << 32, previous_end_seq: (2 << 32) + 17, created_ms: 1_700_000_000_000 };
+            SegmentHeader { base_seq: 3 << 32, previous_end_seq: Some((2 << 32) + 17), created_ms: 1_700_000_000_000 };
         let mut bytes = encode_header(&header);
         assert_eq!(decode_header(&bytes), Some(header));
         bytes[17] ^= 4;

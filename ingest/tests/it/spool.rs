@@ -173,7 +173,7 @@ fn everything_written_is_synced_within_the_interval() {
 #[test]
 fn opening_does_not_read_sealed_segments() {
     let dir = temporary();
-    let spool = open(&options(&dir));
+    let spool = open(&SpoolOptions { fsync_every: Duration::ZERO, ..options(&dir) });
     append(&spool, 1000, 1).expect("the append is written");
     for _ in 0..20 {
         append(&spool, 1000, 1).expect("the append is written");
@@ -208,6 +208,58 @@ fn a_sealed_segment_cut_between_frames_is_damage() {
     let mut reader = spool.reader("all").expect("the reader opens");
     assert_eq!(reader.read(usize::MAX, usize::MAX).expect("the first frame is whole").len(), 1);
     reader.read(1, usize::MAX).expect_err("the cut is noticed");
+}
+
+/// What a process that is killed leaves behind, before the next sync: three segments of 20 records in all.
+fn killed() -> (tempfile::TempDir, SpoolOptions, Vec<std::path::PathBuf>) {
+    let dir = temporary();
+    let spool = open(&SpoolOptions { fsync_every: Duration::from_secs(3600), ..options(&dir) });
+    for _ in 0..20 {
+        append(&spool, 1000, 1).expect("the append is written");
+    }
+    let left = temporary();
+    let copied = SpoolOptions { fsync_every: Duration::from_secs(3600), ..options(&left) };
+    fs::create_dir_all(copied.dir.join("segments")).expect("the directory is made");
+    for path in segment_paths(&dir.path().join("spool")) {
+        fs::copy(&path, copied.dir.join("segments").join(path.file_name().expect("a file")))
+            .expect("the segment is copied");
+    }
+    fs::copy(dir.path().join("spool/node"), copied.dir.join("node")).expect("the identity is copied");
+    let paths = segment_paths(&copied.dir);
+    (left, copied, paths)
+}
+
+#[test]
+fn segments_that_were_not_synced_are_whole_after_a_kill() {
+    let (_dir, options, paths) = killed();
+    assert!(paths.len() > 1, "{paths:?}");
+    for opening in 0..2 {
+        let (spool, recovery) = Spool::open(options.clone()).expect("the spool opens");
+        assert_eq!(recovery.torn_bytes, 0, "{opening}");
+        let mut reader = spool.reader("all").expect("the reader opens");
+        assert_eq!(reader.read(usize::MAX, usize::MAX).expect("all is whole").len(), 20);
+    }
+}
+
+#[test]
+fn what_a_power_cut_took_from_a_segment_that_was_not_synced_takes_what_came_later() {
+    for cut in [1, 500, 1028] {
+        let (_dir, options, paths) = killed();
+        let [.., before, last] = paths.as_slice() else { panic!("{paths:?}") };
+        let last_bytes = fs::metadata(last).expect("the segment is there").len();
+        let bytes = fs::metadata(before).expect("the segment is there").len();
+        fs::OpenOptions::new().write(true).open(before).and_then(|file| file.set_len(bytes - cut)).expect("it is cut");
+        let last_records = usize::try_from((last_bytes - 36) / 1028).expect("few");
+        for opening in 0..2 {
+            let (spool, recovery) = Spool::open(options.clone()).expect("the spool opens");
+            let torn = last_bytes + (1028 - cut);
+            assert_eq!(recovery.torn_bytes, if opening == 0 { torn } else { 0 }, "{cut}");
+            let mut reader = spool.reader("all").expect("the reader opens");
+            let read = reader.read(usize::MAX, usize::MAX).expect("what is left is whole");
+            assert_eq!(read.len(), 20 - last_records - 1, "{cut}");
+            assert!(reader.read(1, usize::MAX).expect("that was all").is_empty());
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use whopulls_schemas::config::OtherRoute;
 use whopulls_schemas::raw::Kind;
 
+use super::super::expansion::text_of;
 use super::super::outgoing::{fixed_host, push_query};
 use super::super::pattern::{PatternError, decoded};
 use super::KeyError;
@@ -38,7 +39,7 @@ impl OtherRule {
         let mut left = rule.to.as_str();
         while let Some((text, after)) = left.split_once('{') {
             let (name, after) = after.split_once('}').ok_or(("to", PatternError::Brace))?;
-            parts.push(Part::Text(text.to_owned()));
+            parts.push(Part::Text(text_of(text).map_err(|error| ("to", error))?));
             parts.push(match name {
                 "path" => Part::Value,
                 "+path" => Part::Path,
@@ -46,7 +47,7 @@ impl OtherRule {
             });
             left = after;
         }
-        parts.push(Part::Text(left.to_owned()));
+        parts.push(Part::Text(text_of(left).map_err(|error| ("to", error))?));
         Ok(Self { parts, status: rule.status })
     }
 
@@ -115,5 +116,8 @@ mod tests {
         assert_eq!(compile("https://h.example.org/{path"), Err(("to", PatternError::Brace)));
         assert_eq!(compile("https://h.example.org{+path}"), Err(("to", PatternError::Host)));
         assert_eq!(compile("{+path}"), Err(("to", PatternError::Host)));
+        for odd in ["https://h.example.org/a b", "https://h.example.org/{path}#a ", "https://h.example.org/\u{1}"] {
+            assert!(matches!(compile(odd), Err(("to", PatternError::Uri(_)))), "{odd:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -60,12 +61,24 @@ pub(super) fn write_durably(path: &Path, text: &str) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
-/// Makes a segment file with its header and syncs both it and its name. A file left by a failed attempt is overwritten: nothing was
+/// Makes a segment file with its header; neither it nor its name is synced. A file left by a failed attempt is overwritten: nothing was
 /// ever acknowledged from it.
 pub(super) fn create_segment(dir: &Path, header: &SegmentHeader) -> io::Result<File> {
     let mut file = File::options().write(true).create(true).truncate(true).open(segment::path(dir, header.base_seq))?;
     file.write_all(&segment::encode_header(header))?;
-    file.sync_all()?;
-    sync_dir(dir)?;
     Ok(file)
+}
+
+/// Syncs a segment that is full, and then writes into the next one's header that it is there. The order is what opening relies on.
+pub(super) fn seal(dir: &Path, full: &File, next: &File, next_header: &SegmentHeader) -> io::Result<()> {
+    full.sync_data()?;
+    let header = SegmentHeader { previous_end_seq: Some(next_header.base_seq), ..*next_header };
+    next.write_all_at(&segment::encode_header(&header), 0)?;
+    sync_segment(dir, next)
+}
+
+/// Syncs a segment and its name.
+pub(super) fn sync_segment(dir: &Path, file: &File) -> io::Result<()> {
+    file.sync_all()?;
+    sync_dir(dir)
 }

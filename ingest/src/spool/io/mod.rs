@@ -35,7 +35,7 @@ struct Inner {
 }
 
 impl Spool {
-    /// Opens the spool in `options.dir`, making it when absent. Only the last segment is read.
+    /// Opens the spool in `options.dir`, making it when absent. Only the last segment is read, and the one before it when that was not synced.
     ///
     /// # Errors
     /// The directory is in use by another process, cannot be written, or holds a damaged identity or cursor.

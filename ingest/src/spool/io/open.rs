@@ -5,12 +5,13 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::super::frame::{self, FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, FrameError};
 use super::super::segment::{self, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use super::super::{Recovery, SpoolError, SpoolOptions, cursor};
 use super::files::{self, at};
-use super::shared::{Opened, ReaderPlace, Shared, State};
+use super::shared::{Active, Opened, ReaderPlace, Shared, State};
 
 /// The piece of a segment that is looked at; it grows when a frame is larger.
 const SCAN_BYTES: usize = 512 << 10;
@@ -28,7 +29,12 @@ pub(super) fn open(options: SpoolOptions) -> Result<(Shared, Recovery), SpoolErr
     let mut segments = list(&segments_dir)?;
     let newest_base = segments.last().map_or(0, |s| s.base_seq);
     let mut unused = take_never_used(&segments_dir, &mut segments)?;
-    let torn_bytes = repair_last(&segments_dir, &mut segments)?;
+    let mut torn_bytes = 0;
+    if let Some(lost) = take_behind_a_cut(&segments_dir, &mut segments)? {
+        torn_bytes += lost.bytes;
+        unused.push(lost);
+    }
+    torn_bytes += repair_last(&segments_dir, &mut segments)?;
     fill_ends(&segments_dir, &mut segments)?;
     // A spool that is opened often and written rarely does not collect empty files.
     unused.extend(segments.pop_if(|s| s.records() == 0));
@@ -41,10 +47,12 @@ pub(super) fn open(options: SpoolOptions) -> Result<(Shared, Recovery), SpoolErr
     let now_ms = files::now_ms();
     let header = SegmentHeader {
         base_seq: first_seq,
-        previous_end_seq: segments.last().map_or(first_seq, |s| s.end_seq),
+        previous_end_seq: Some(segments.last().map_or(first_seq, |s| s.end_seq)),
         created_ms: now_ms,
     };
-    let active = files::create_segment(&segments_dir, &header).map_err(at("make a segment in", &segments_dir))?;
+    let active = files::create_segment(&segments_dir, &header)
+        .and_then(|file| files::sync_segment(&segments_dir, &file).map(|()| file))
+        .map_err(at("make a segment in", &segments_dir))?;
     for segment in unused {
         let path = segment::path(&segments_dir, segment.base_seq);
         fs::remove_file(&path).map_err(at("remove", &path))?;
@@ -65,7 +73,7 @@ pub(super) fn open(options: SpoolOptions) -> Result<(Shared, Recovery), SpoolErr
         segments_dir,
         cursors_dir,
         state: State { segments, readers },
-        active,
+        active: Active { file: Arc::new(active), header, unsynced: None },
         lock,
         end_seq: first_seq,
     });
@@ -128,7 +136,7 @@ fn list(dir: &Path) -> Result<Vec<Segment>, SpoolError> {
     Ok(segments)
 }
 
-/// Takes the files from the end that never got a header. A header is synced before anything is acknowledged, so they hold nothing.
+/// Takes the files from the end that never got a header: a process or a power cut ended before their first record was synced.
 fn take_never_used(dir: &Path, segments: &mut Vec<Segment>) -> Result<Vec<Segment>, SpoolError> {
     let mut never_used = Vec::new();
     while let Some(last) = segments.last() {
@@ -147,6 +155,31 @@ fn take_never_used(dir: &Path, segments: &mut Vec<Segment>) -> Result<Vec<Segmen
         never_used.extend(segments.pop());
     }
     Ok(never_used)
+}
+
+/// Takes the last segment if a power cut took the end of the one before it, which was not synced when the last one began. What the last one
+/// holds was not synced either, as the older is always synced first; so both lost no more than the last interval between two syncs.
+fn take_behind_a_cut(dir: &Path, segments: &mut Vec<Segment>) -> Result<Option<Segment>, SpoolError> {
+    let [.., before, last] = segments.as_slice() else {
+        return Ok(None);
+    };
+    let header = header_of(dir, last.base_seq)?;
+    if header.previous_end_seq.is_some() {
+        return Ok(None);
+    }
+    let path = segment::path(dir, before.base_seq);
+    let (end_seq, _whole) =
+        File::open(&path).and_then(|file| whole_frames(&file, before.base_seq)).map_err(at("read", &path))?;
+    if end_seq != last.base_seq {
+        return Ok(segments.pop());
+    }
+    // The process ended, and the machine went on: what is left to do is the sync that it did not come to.
+    let paths = [&path, &segment::path(dir, last.base_seq)];
+    let [before, last_file] = paths.map(|path| File::options().write(true).open(path));
+    let sealed =
+        files::seal(dir, &before.map_err(at("open", paths[0]))?, &last_file.map_err(at("open", paths[1]))?, &header);
+    sealed.map_err(at("sync", &path))?;
+    Ok(None)
 }
 
 /// Checks the last segment, cuts what is no whole frame, and gives the bytes cut.
@@ -207,18 +240,18 @@ fn fill_ends(dir: &Path, segments: &mut [Segment]) -> Result<(), SpoolError> {
         segments[index - 1].end_seq = if base >> EPOCH_SHIFT == next_base >> EPOCH_SHIFT {
             next_base
         } else {
-            previous_end_seq(dir, next_base)?.clamp(base, next_base)
+            header_of(dir, next_base)?.previous_end_seq.unwrap_or(base).clamp(base, next_base)
         };
     }
     Ok(())
 }
 
-fn previous_end_seq(dir: &Path, base_seq: u64) -> Result<u64, SpoolError> {
+fn header_of(dir: &Path, base_seq: u64) -> Result<SegmentHeader, SpoolError> {
     let path = segment::path(dir, base_seq);
     let mut bytes = [0; SEGMENT_HEADER_BYTES];
     let read = File::open(&path).and_then(|mut file| file.read_exact(&mut bytes));
     read.map_err(at("read", &path))?;
-    segment::decode_header(&bytes).map(|header| header.previous_end_seq).ok_or(SpoolError::Segment { path, offset: 0 })
+    segment::decode_header(&bytes).ok_or(SpoolError::Segment { path, offset: 0 })
 }
 
 fn cursors(dir: &Path) -> Result<BTreeMap<String, ReaderPlace>, SpoolError> {

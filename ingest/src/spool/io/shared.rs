@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::super::retention::{self, Limits};
-use super::super::segment::{self, Segment};
+use super::super::segment::{self, Segment, SegmentHeader};
 use super::super::{Lag, SpoolError, SpoolOptions, SpoolStats};
 use super::files;
 
@@ -22,13 +22,22 @@ pub(super) struct Shared {
     pub(super) segments_dir: PathBuf,
     pub(super) cursors_dir: PathBuf,
     pub(super) state: Mutex<State>,
-    pub(super) active: Mutex<Arc<File>>,
+    active: Mutex<Active>,
     pub(super) counters: Counters,
     written: watch::Sender<u64>,
     synced: AtomicU64,
     closing: (Mutex<bool>, Condvar),
     /// Held while anything of this spool lives.
     _lock: File,
+}
+
+/// The segment in use.
+#[derive(Debug, Clone)]
+pub(super) struct Active {
+    pub(super) file: Arc<File>,
+    pub(super) header: SegmentHeader,
+    /// The one before it, until that is synced.
+    pub(super) unsynced: Option<Arc<File>>,
 }
 
 /// What changes together, under one lock that is never held over a write to disk.
@@ -62,7 +71,7 @@ pub(super) struct Opened {
     pub(super) segments_dir: PathBuf,
     pub(super) cursors_dir: PathBuf,
     pub(super) state: State,
-    pub(super) active: File,
+    pub(super) active: Active,
     pub(super) lock: File,
     pub(super) end_seq: u64,
 }
@@ -75,7 +84,7 @@ impl Shared {
             segments_dir: opened.segments_dir,
             cursors_dir: opened.cursors_dir,
             state: Mutex::new(opened.state),
-            active: Mutex::new(Arc::new(opened.active)),
+            active: Mutex::new(opened.active),
             counters: Counters::default(),
             written: watch::Sender::new(opened.end_seq),
             synced: AtomicU64::new(opened.end_seq),
@@ -88,12 +97,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn active_file(&self) -> Arc<File> {
-        Arc::clone(&self.active.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn set_active_file(&self, file: File) {
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
+    pub(super) fn active(&self) -> MutexGuard<'_, Active> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -123,13 +128,20 @@ impl Shared {
         self.synced.fetch_max(end_seq, Ordering::AcqRel);
     }
 
-    /// Syncs what is written. The position is read before the file is chosen: a roll between the two has synced the older file.
+    /// Syncs what is written, the segment before the one in use first. The position is read before the files are chosen: they hold more.
     pub(super) fn sync(&self) -> io::Result<()> {
         let written = self.written();
-        if written == self.synced() {
+        let Active { file, header, unsynced } = self.active().clone();
+        if written == self.synced() && unsynced.is_none() {
             return Ok(());
         }
-        let result = self.active_file().sync_data();
+        let mut result = Ok(());
+        if let Some(before) = &unsynced {
+            result = files::seal(&self.segments_dir, before, &file, &header);
+            // Failed or not: a second try says that all is well when the kernel has dropped the pages.
+            self.active().unsynced.take_if(|still| Arc::ptr_eq(still, before));
+        }
+        let result = result.and_then(|()| file.sync_data());
         match &result {
             Ok(()) => self.mark_synced(written),
             Err(error) => {

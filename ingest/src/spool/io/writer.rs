@@ -9,13 +9,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
-use super::super::{AppendError, Batch, SpoolError};
+use super::super::{AppendError, Batch, SpoolError, SpoolOptions};
 use super::files::{self, at};
 use super::queue::{Entry, Queue};
-use super::shared::Shared;
+use super::shared::{Active, Shared};
 
 /// How often an idle writer looks at ages and retention.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+/// A segment becomes at most this many times as large as is configured while the one before it is being synced.
+const GROWTH_MAX: u64 = 4;
 /// A group buffer that a burst made larger than this is given back.
 const BUFFER_BYTES_KEPT: usize = 4 << 20;
 
@@ -147,12 +149,12 @@ impl Writer {
             return Err(AppendError::Full { max_bytes });
         }
         let roll_wanted = self.shared.counters.roll_wanted.swap(false, Ordering::Relaxed);
-        let full = self.bytes + wanted > self.shared.options.segment_bytes;
+        let full = self.bytes + wanted > self.segment_bytes_max();
         if (full || roll_wanted) && self.end_seq > self.base_seq {
             self.roll(now_ms).map_err(|e| self.failed(e))?;
             // The first sequence number in the frame is the same: a roll uses none.
         }
-        let file = self.shared.active_file();
+        let file = Arc::clone(&self.shared.active().file);
         let mut result = file.write_all_at(frame, self.bytes);
         if result.is_ok() && self.shared.options.fsync_every.is_zero() {
             result = file.sync_data();
@@ -169,19 +171,41 @@ impl Writer {
     /// Nothing is written before what a failed write left behind is gone.
     fn cut_torn(&mut self) -> io::Result<()> {
         if self.torn {
-            self.shared.active_file().set_len(self.bytes)?;
+            self.shared.active().file.set_len(self.bytes)?;
             self.torn = false;
         }
         Ok(())
     }
 
+    /// While the segment before it is not synced yet, a segment may grow, so that nobody waits for that sync; but within a part of the cap,
+    /// since it is whole segments that retention drops.
+    fn segment_bytes_max(&self) -> u64 {
+        let SpoolOptions { segment_bytes, max_bytes, .. } = self.shared.options;
+        match self.shared.active().unsynced {
+            Some(_) => segment_bytes.max((GROWTH_MAX * segment_bytes).min(max_bytes / 4)),
+            None => segment_bytes,
+        }
+    }
+
     /// Closes the segment in use and begins the next.
     fn roll(&mut self, now_ms: u64) -> io::Result<()> {
-        // A failure is counted and said; the records are written, and waiting would not bring them to the disk.
-        drop(self.shared.sync());
-        let header = SegmentHeader { base_seq: self.end_seq, previous_end_seq: self.end_seq, created_ms: now_ms };
-        let file = files::create_segment(self.shared.segments_dir(), &header)?;
-        self.shared.set_active_file(file);
+        let dir = self.shared.segments_dir();
+        let at_once = self.shared.options.fsync_every.is_zero();
+        if at_once || self.shared.active().unsynced.is_some() {
+            // A failure is counted and said; the records are written, and waiting would not bring them to the disk.
+            drop(self.shared.sync());
+        }
+        let previous_end_seq = at_once.then_some(self.end_seq);
+        let header = SegmentHeader { base_seq: self.end_seq, previous_end_seq, created_ms: now_ms };
+        let file = Arc::new(files::create_segment(dir, &header)?);
+        if at_once {
+            files::sync_segment(dir, &file)?;
+        }
+        {
+            let mut active = self.shared.active();
+            let full = std::mem::replace(&mut *active, Active { file, header, unsynced: None });
+            active.unsynced = (!at_once).then_some(full.file);
+        }
         self.base_seq = self.end_seq;
         self.bytes = SEGMENT_HEADER_BYTES as u64;
         self.created_ms = now_ms;
