@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result, bail};
-use whopulls_ingest::gateway::check_routes;
+use whopulls_ingest::gateway::{check_files, check_routes};
 
 use crate::configuration::ConfigArguments;
 
@@ -14,6 +14,7 @@ pub(crate) fn check(arguments: &ConfigArguments) -> Result<()> {
     };
     let config = arguments.read()?;
     check_routes(&config).with_context(|| format!("read the routes of {}", file.display()))?;
+    check_files(&config).with_context(|| format!("read the files that {} names", file.display()))?;
     let listeners = config.gateway.iter().flat_map(|gateway| gateway.listen.into_iter().chain(gateway.tls_listen));
     let gateway = listeners.map(|address| address.to_string()).collect::<Vec<_>>().join(" and ");
     let gateway = if gateway.is_empty() { "none" } else { &gateway };

@@ -52,7 +52,9 @@ use std::time::Duration;
 
 pub use certificates::CertificateFault;
 pub(crate) use io::LiveSwitch;
-pub use io::{AcmeError, CertificateError, CertificateErrors, CertificateReloader, Gateway, GatewayError, TlsError};
+pub use io::{
+    AcmeError, CertificateError, CertificateErrors, CertificateReloader, Gateway, GatewayError, TlsError, check_files,
+};
 pub use pattern::PatternError;
 pub use proxy_header::{PROXY_HEADER_BYTES_MAX, ProxyHeader, ProxyHeaderFault};
 pub(crate) use reload::keep_started;

@@ -115,6 +115,7 @@ async fn an_index_is_recorded_with_its_children_and_tags_are_paged_under_the_pub
             target.to_owned()
         });
         let page: serde_json::Value = serde_json::from_slice(&page.bytes().await.expect("a body")).expect("JSON");
+        assert_eq!(page["name"], "acme/app", "the name that the client knows");
         tags.extend(page["tags"].as_array().expect("a list").iter().filter_map(|t| t.as_str().map(String::from)));
     }
     tags.sort();

@@ -8,8 +8,10 @@ use whopulls_schemas::raw::Outcome;
 
 use crate::oci_cache::metric;
 use crate::origin::{Origin, Reaction};
+use crate::process::Process;
 use crate::registry::{MANIFEST, digest_of};
-use crate::support::{Running, client, header};
+use crate::secure::{Secure, written};
+use crate::support::{Running, client, header, until};
 
 const BODY: &[u8] = b"{\"schemaVersion\":2}";
 const TAG: &str = "/v2/acme/app/manifests/1.0";
@@ -97,6 +99,48 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(metric(admin, "whopulls_upstream_requests_total{upstream=\"up\",result=\"ratelimited\"}").await, 1);
     let records = gateway.records();
     assert_eq!((records[0].outcome, records[0].upstream_status), (Some(Outcome::UpstreamError), Some(429)));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_of_a_private_authority_is_trusted_when_its_certificate_is_named() {
+    let origin = Origin::start(|_| manifest()).await;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (roots, certificates) = written(dir.path(), "one", &["localhost"]);
+    let secure = Secure::start(dir.path(), "tls_listen = \"127.0.0.1:0\"", &(certificates + &route(&origin, ""))).await;
+    let over_tls = |ca: &str| {
+        let url = format!("https://localhost:{}", secure.tls_address().port());
+        format!(
+            "[[upstream]]\nid = \"up\"\nurl = \"{url}\"\nretries_max = 0\n{ca}\n\
+             [[route]]\nid = \"images\"\nkind = \"oci\"\nmatch = \"acme/{{image}}\"\nupstream = \"up\"\n"
+        )
+    };
+    for (ca, status) in [(format!("ca_file = \"{}\"", roots.display()), 200), (String::new(), 502)] {
+        let gateway = Running::start("", &over_tls(&ca)).await;
+        assert_eq!(get(&gateway, TAG).await.status().as_u16(), status, "{ca}");
+        gateway.stop().await;
+    }
+    secure.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_that_is_nearly_spent_is_said_once() {
+    let origin =
+        Origin::start(|_| manifest().with("ratelimit-limit", "100;w=21600").with("ratelimit-remaining", "9;w=21600"))
+            .await;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = dir.path().join("whopulls.toml");
+    let data = dir.path().display();
+    let text = format!("data = \"{data}\"\n[gateway]\nlisten = \"127.0.0.1:0\"\n{}", upstream(&origin, ""));
+    std::fs::write(&config, text).expect("the configuration is written");
+    let gateway = Process::start_with(&config);
+    for tag in ["1.0", "2.0"] {
+        let url = format!("http://{}/v2/acme/app/manifests/{tag}", gateway.address);
+        assert_eq!(client().get(url).send().await.expect("an answer").status(), 200);
+    }
+    let said = "less than a tenth of its rate limit is left";
+    until("it is said", async || gateway.log().contains(said)).await;
+    assert_eq!(gateway.log().matches(said).count(), 1, "{}", gateway.log());
     gateway.stop().await;
 }
 

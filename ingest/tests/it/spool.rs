@@ -213,12 +213,12 @@ fn a_sealed_segment_cut_between_frames_is_damage() {
 /// What a process that is killed leaves behind, before the next sync: three segments of 20 records in all.
 fn killed() -> (tempfile::TempDir, SpoolOptions, Vec<std::path::PathBuf>) {
     let dir = temporary();
-    let spool = open(&SpoolOptions { fsync_every: Duration::from_secs(3600), ..options(&dir) });
+    let spool = open(&SpoolOptions { fsync_every: Duration::from_hours(1), ..options(&dir) });
     for _ in 0..20 {
         append(&spool, 1000, 1).expect("the append is written");
     }
     let left = temporary();
-    let copied = SpoolOptions { fsync_every: Duration::from_secs(3600), ..options(&left) };
+    let copied = SpoolOptions { fsync_every: Duration::from_hours(1), ..options(&left) };
     fs::create_dir_all(copied.dir.join("segments")).expect("the directory is made");
     for path in segment_paths(&dir.path().join("spool")) {
         fs::copy(&path, copied.dir.join("segments").join(path.file_name().expect("a file")))

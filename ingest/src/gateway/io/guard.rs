@@ -13,6 +13,7 @@ use url::{Host, Url};
 use whopulls_schemas::config::UpstreamConfig;
 
 use super::super::destination::is_allowed;
+use super::authorities;
 use super::server::GatewayError;
 use super::upstream_error::UpstreamError;
 
@@ -108,8 +109,8 @@ impl Guard {
     fn make(&self, ca: Option<&[u8]>, timeout: Duration) -> Result<Clients, GatewayError> {
         let public = PublicOnly { networks: self.networks.clone(), forbidden: self.forbidden.clone() };
         let build = |builder: reqwest::ClientBuilder| builder.build().map_err(GatewayError::Client);
-        let named = build(builder(ca, timeout)?)?;
-        Ok(Clients { named, led: build(builder(ca, timeout)?.dns_resolver(Arc::new(public)))? })
+        let named = build(builder(ca, timeout))?;
+        Ok(Clients { named, led: build(builder(ca, timeout).dns_resolver(Arc::new(public)))? })
     }
 
     /// The client for `url`, to which an upstream of `clients` led.
@@ -145,10 +146,10 @@ fn place(url: &Url) -> Option<(String, u16)> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, GatewayError> {
-    std::fs::read(path).map_err(|source| GatewayError::UpstreamFile { path: path.to_owned(), source })
+    authorities::read(path).map_err(|source| GatewayError::UpstreamFile { path: path.to_owned(), source })
 }
 
-fn builder(pem: Option<&[u8]>, timeout: Duration) -> Result<reqwest::ClientBuilder, GatewayError> {
+fn builder(pem: Option<&[u8]>, timeout: Duration) -> reqwest::ClientBuilder {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("whopulls/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -157,9 +158,10 @@ fn builder(pem: Option<&[u8]>, timeout: Duration) -> Result<reqwest::ClientBuild
         .read_timeout(timeout)
         .pool_max_idle_per_host(IDLE_MAX);
     if let Some(pem) = pem {
-        for certificate in reqwest::Certificate::from_pem_bundle(pem).map_err(GatewayError::Client)? {
+        // It was read before: what is wrong with it was said then.
+        for certificate in authorities::authorities(pem).unwrap_or_default() {
             builder = builder.add_root_certificate(certificate);
         }
     }
-    Ok(builder)
+    builder
 }

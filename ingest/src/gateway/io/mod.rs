@@ -2,6 +2,8 @@
 
 mod activity;
 mod ask;
+mod authorities;
+mod check;
 mod connection;
 mod document;
 mod doors;
@@ -42,6 +44,7 @@ mod upstream;
 mod upstream_error;
 mod ways;
 
+pub use check::check_files;
 pub(crate) use live::LiveSwitch;
 pub use server::{Gateway, GatewayError};
 pub use tls::{AcmeError, CertificateError, CertificateErrors, CertificateReloader, TlsError};

@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body_util::{Either, Full};
 use prometheus_client::metrics::counter::Counter;
+use serde::{Deserialize, Serialize};
 use whopulls_schemas::raw::Outcome;
 
 use super::super::accept::accept_unchanged;
@@ -26,6 +27,9 @@ use crate::io::clock;
 const LIST_BYTES_MAX: usize = 8 << 20;
 /// The header fields that are kept with a list.
 const KEPT: [&str; 3] = ["content-type", "link", "oci-filters-applied"];
+
+/// The end of the path of a list of tags.
+const TAGS: &str = "tags/list";
 
 /// Lists that are kept, and those that are being asked for.
 #[derive(Debug)]
@@ -87,6 +91,9 @@ pub(super) async fn answer(call: &Call<'_>, behind_name: &str) -> Result<Passed,
     let Some(document) = document else {
         return Err(Failure { error: UpstreamError::Unknown, upstream: upstream() });
     };
+    let behind = call.copies.get(at).map(|copy| copy.name.as_str());
+    let document =
+        if behind_name == TAGS && behind != Some(call.name) { renamed(document, call.name) } else { document };
     let mut passed = passed_document(call, at, &document);
     passed.outcome = outcome;
     if outcome != Outcome::Proxied {
@@ -96,6 +103,22 @@ pub(super) async fn answer(call: &Call<'_>, behind_name: &str) -> Result<Passed,
         passed.response.headers_mut().append(header::WARNING, STALE);
     }
     Ok(passed)
+}
+
+/// The list under the name that the client knows: an upstream says its own.
+fn renamed(document: Document, name: &str) -> Document {
+    let Ok(mut list) = serde_json::from_slice::<TagList>(&document.body) else { return document };
+    name.clone_into(&mut list.name);
+    let Ok(body) = serde_json::to_vec(&list) else { return document };
+    Document { body: body.into(), ..document }
+}
+
+/// What the gateway changes in a list of tags, and the rest.
+#[derive(Debug, Serialize, Deserialize)]
+struct TagList {
+    name: String,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, serde_json::Value>,
 }
 
 fn stored_of(document: &Document) -> Stored {

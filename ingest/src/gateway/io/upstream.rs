@@ -174,7 +174,7 @@ impl Upstream {
 }
 
 /// The configured credentials as HTTP Basic has them.
-fn credentials(upstream: &UpstreamConfig) -> Result<Option<HeaderValue>, GatewayError> {
+pub(super) fn credentials(upstream: &UpstreamConfig) -> Result<Option<HeaderValue>, GatewayError> {
     let (Some(user), Some(password)) = (&upstream.username, &upstream.password) else {
         return Ok(None);
     };

@@ -24,6 +24,7 @@ use whopulls_schemas::config::{AcmeChallenge, AcmeConfig};
 
 use super::super::super::certificates::{Certificate, CertificateFault};
 use super::super::super::renewal;
+use super::super::authorities;
 use super::acme_store::AcmeStore;
 use super::certificates::{Certificates, now_s};
 use crate::gateway::connection_metrics::ConnectionMetrics;
@@ -52,7 +53,7 @@ pub enum AcmeError {
     },
     /// `tls.acme.ca_file` cannot be used.
     #[error("use the certificate {} to talk to the ACME authority", .0.display())]
-    CaFile(PathBuf, #[source] Box<dyn StdError + Send + Sync>),
+    CaFile(PathBuf, #[source] io::Error),
     /// No client for the authority.
     #[error("make the client for the ACME authority")]
     Client(#[source] reqwest::Error),
@@ -282,9 +283,8 @@ fn client(config: &AcmeConfig) -> Result<reqwest::Client, AcmeError> {
         .timeout(REQUEST_TIMEOUT)
         .connect_timeout(REQUEST_TIMEOUT);
     if let Some(path) = &config.ca_file {
-        let pem = std::fs::read(path).map_err(|error| AcmeError::CaFile(path.clone(), error.into()))?;
-        let roots = reqwest::Certificate::from_pem_bundle(&pem);
-        for root in roots.map_err(|error| AcmeError::CaFile(path.clone(), error.into()))? {
+        let roots = authorities::read(path).and_then(|pem| authorities::authorities(&pem));
+        for root in roots.map_err(|error| AcmeError::CaFile(path.clone(), error))? {
             builder = builder.add_root_certificate(root);
         }
     }

@@ -249,6 +249,11 @@ fn read_all(files: &[CertificateFiles], provider: &CryptoProvider) -> Result<Vec
     if bad.is_empty() { Ok(good) } else { Err(CertificateErrors(bad)) }
 }
 
+/// Whether all of them can be used.
+pub(super) fn check(files: &[CertificateFiles]) -> Result<(), CertificateErrors> {
+    read_all(files, &rustls::crypto::ring::default_provider()).map(drop)
+}
+
 fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Certificate, CertificateError> {
     let read = || {
         let (chain, key) = (read_bounded(&files.cert_file)?, read_bounded(&files.key_file)?);

@@ -17,6 +17,7 @@ pub use certificates::{CertificateError, CertificateErrors};
 pub(super) use accept::{Accepted, Acceptor};
 pub(super) use acme::Challenges;
 
+use super::authorities;
 use crate::gateway::connection_metrics::ConnectionMetrics;
 use acme::Acme;
 use certificates::Certificates;
@@ -33,6 +34,15 @@ pub enum TlsError {
     /// The certificates by ACME cannot be seen to.
     #[error("begin with [tls.acme]")]
     Acme(#[from] AcmeError),
+}
+
+/// Reads the files of `[tls]` as the gateway would, and keeps nothing.
+pub(super) fn check_certificates(config: &Config) -> Result<(), TlsError> {
+    certificates::check(&config.tls.certificates)?;
+    if let Some(path) = config.tls.acme.as_ref().and_then(|acme| acme.ca_file.as_ref()) {
+        authorities::read(path).map_err(|error| AcmeError::CaFile(path.clone(), error))?;
+    }
+    Ok(())
 }
 
 /// The part of the gateway that sees to certificates while others use them.
