@@ -8,6 +8,7 @@ pub mod npm;
 pub mod pypi;
 
 mod accept;
+mod object;
 mod path;
 
 pub(crate) use accept::{Variant, variant};

@@ -8,23 +8,24 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
+use super::object::{Object, read};
 use super::{RewriteError, Rewritten, Splice, absolute, is_one_segment, segment};
 
 /// What a document of all versions and one of a single version have.
 #[derive(Deserialize)]
 struct Document<'a> {
     #[serde(borrow, default)]
-    versions: BTreeMap<String, Version<'a>>,
+    versions: BTreeMap<String, Object<Version<'a>>>,
     #[serde(default)]
     version: Option<String>,
     #[serde(borrow, default)]
-    dist: Option<Dist<'a>>,
+    dist: Option<Object<Dist<'a>>>,
 }
 
 #[derive(Deserialize)]
 struct Version<'a> {
     #[serde(borrow, default)]
-    dist: Option<Dist<'a>>,
+    dist: Option<Object<Dist<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -38,15 +39,13 @@ struct Dist<'a> {
 /// # Errors
 /// It is not a package document.
 pub fn rewrite(document: &[u8], document_url: &Url, name: &str) -> Result<Rewritten, RewriteError> {
-    let text = std::str::from_utf8(document).map_err(|_| RewriteError::Utf8)?;
-    let Document { versions, version, dist } =
-        serde_json::from_str(text).map_err(|error| RewriteError::Json(error.to_string()))?;
-    let all = versions.iter().map(|(version, entry)| (version, &entry.dist));
+    let (text, Document { versions, version, dist }) = read(document)?;
+    let all = versions.iter().map(|(version, entry)| (version, &entry.0.dist));
     let single = version.as_ref().map(|version| (version, &dist));
     let mut tarballs: Vec<(usize, &RawValue, &str)> = all
         .chain(single)
         .filter_map(|(version, dist)| {
-            let tarball = dist.as_ref()?.tarball?;
+            let tarball = dist.as_ref()?.0.tarball?;
             Some((place(text, tarball), tarball, version.as_str()))
         })
         .collect();
@@ -144,7 +143,7 @@ mod tests {
             let rewritten = rewrite(kept.as_bytes(), &base(), "a").expect("JSON");
             assert_eq!(rewritten.text("http://h"), kept);
         }
-        for refused in ["", "[", "<html>", r#"{"versions":[]}"#] {
+        for refused in ["", "[", "<html>", r#"{"versions":[]}"#, "[]", r#"{"versions":{"1":[{"tarball":"x"}]}}"#] {
             assert!(matches!(rewrite(refused.as_bytes(), &base(), "a"), Err(RewriteError::Json(_))), "{refused}");
         }
         let deep = format!(r#"{{"x":{}}}"#, "[".repeat(100_000));

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
+use super::object::{Object, read};
 use super::{RewriteError, Rewritten, Splice, absolute, beside, file_name, segment};
 
 /// From `<prefix>/simple/<project>/` up to `<prefix>/`.
@@ -21,7 +22,7 @@ const UP: &str = "../..";
 #[derive(Deserialize)]
 struct Page<'a> {
     #[serde(borrow)]
-    files: Vec<File<'a>>,
+    files: Vec<Object<File<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -35,10 +36,9 @@ struct File<'a> {
 /// # Errors
 /// It is not a project's page.
 pub fn rewrite_json(document: &[u8], page_url: &Url, project: &str) -> Result<Rewritten, RewriteError> {
-    let text = std::str::from_utf8(document).map_err(|_| RewriteError::Utf8)?;
-    let page: Page<'_> = serde_json::from_str(text).map_err(|error| RewriteError::Json(error.to_string()))?;
+    let (text, page): (_, Page<'_>) = read(document)?;
     let (mut splice, mut links) = (Splice::new(text), BTreeMap::new());
-    for File { url: written } in page.files {
+    for Object(File { url: written }) in page.files {
         let place = written.get().as_ptr().addr() - text.as_ptr().addr();
         let link: Option<String> = serde_json::from_str(written.get()).ok();
         let Some((own, file, url)) = link.and_then(|link| own_link(&link, page_url, project)) else { continue };
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn what_is_no_page_is_refused() {
         assert_eq!(rewrite_html(b"\xff", &page(), "p"), Err(RewriteError::Utf8));
-        for refused in ["", "{}", r#"{"files":{}}"#, r#"{"files":[{}]}"#, "<html>"] {
+        for refused in ["", "{}", r#"{"files":{}}"#, r#"{"files":[{}]}"#, "<html>", "[[]]", r#"{"files":[["a"]]}"#] {
             assert!(matches!(rewrite_json(refused.as_bytes(), &page(), "p"), Err(RewriteError::Json(_))), "{refused}");
         }
     }

@@ -27,7 +27,8 @@ pub fn a_python_pages_links_lead_back_to_its_files(bytes: &[u8]) {
     let own = Own { kind: IndexKind::Pypi, page: own_url };
     if let Ok(rewritten) = pypi::rewrite_json(bytes, &page_url, PROJECT) {
         let urls = |json: &mut Value| {
-            json["files"].as_array_mut().map(|files| files.iter_mut().map(|f| f["url"].take()).collect())
+            let files = json.get_mut("files").and_then(Value::as_array_mut)?;
+            Some(files.iter_mut().filter_map(|file| file.get_mut("url")).map(Value::take).collect())
         };
         own.check_json(bytes, &rewritten, &page_url, urls);
     }
