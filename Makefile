@@ -3,7 +3,7 @@ SHELL := bash
 ENV := source scripts/env &&
 ARGS ?=
 
-.PHONY: demo test test-clients check chaos bench soak fuzz build
+.PHONY: demo test test-clients check chaos bench soak fuzz overlay-check build
 
 # Builds, runs the main job on the embedded default, prints the organizations. ARGS=--exit ends then.
 # It builds the tests too: with their features the dependencies are built once for `make demo` and `make test`.
@@ -50,6 +50,11 @@ bench:
 soak:
 	@scripts/setup test
 	@$(ENV) cargo bench -p whopulls-ingest --bench soak -- --minutes $${MINUTES:-30} --seed $${SEED:-1} --rate-max $${RATE_MAX:-15000}
+
+# The overlay of known networks against the registry's names. LABELS may name a CSV of networks labelled by hand: asn,name,kind.
+overlay-check:
+	@scripts/setup build
+	@$(ENV) cargo run --quiet --bin whopulls -- geo overlay-check --overlay enrich/geo/networks.csv $${LABELS:+--labels $$LABELS}
 
 # Arbitrary bytes into everything that reads them, target after target. SECONDS_EACH may be set.
 fuzz:

@@ -1,12 +1,13 @@
 //! `whopulls geo`: the network database.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
-use whopulls_enrich::geo::build::{build_default, compress};
-use whopulls_enrich::geo::{Database, Overlay};
+use whopulls_enrich::geo::build::{build_default, compress, decompress};
+use whopulls_enrich::geo::{Clouds, Database, Overlay, check};
 
 /// The network database.
 #[derive(Debug, Subcommand)]
@@ -22,9 +23,21 @@ pub(crate) enum GeoCommand {
         /// CSV of known networks: asn,kind,organization,domain,basis
         #[arg(long, value_name = "FILE")]
         overlay: PathBuf,
+        /// CSV of the networks that clouds publish: network,cloud,region; may be compressed with zstd
+        #[arg(long, value_name = "FILE")]
+        clouds: PathBuf,
         /// Where to write it, compressed with zstd
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+    },
+    /// Check an overlay against the registry's names, and against labels where there are some
+    OverlayCheck {
+        /// CSV of known networks: asn,kind,organization,domain,basis
+        #[arg(long, value_name = "FILE")]
+        overlay: PathBuf,
+        /// CSV of networks labelled by hand: asn,name,kind
+        #[arg(long, value_name = "FILE")]
+        labels: Option<PathBuf>,
     },
     /// Say which data is in use
     Status {
@@ -38,19 +51,66 @@ pub(crate) enum GeoCommand {
 pub(crate) fn run(command: &GeoCommand) -> Result<()> {
     let mut out = std::io::stdout();
     match command {
-        GeoCommand::Build { asn, country, overlay, out: target } => {
+        GeoCommand::Build { asn, country, overlay, clouds, out: target } => {
             let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("read {}", path.display()));
-            let text = String::from_utf8(read(overlay)?).with_context(|| format!("read {}", overlay.display()))?;
-            let known = Overlay::parse(&text).with_context(|| format!("read {}", overlay.display()))?;
-            let built = build_default(&read(asn)?, &read(country)?, &known).context("combine the databases")?;
+            let known = read_overlay(overlay)?;
+            let clouds = read_clouds(clouds)?;
+            let built =
+                build_default(&read(asn)?, &read(country)?, &known, &clouds).context("combine the databases")?;
             let packed = compress(&built).context("compress the database")?;
             std::fs::write(target, &packed).with_context(|| format!("write {}", target.display()))?;
             writeln!(out, "{}: {} bytes, {} uncompressed", target.display(), packed.len(), built.len())?;
         }
+        GeoCommand::OverlayCheck { overlay, labels } => check_overlay(&mut out, overlay, labels.as_deref())?,
         GeoCommand::Status { database } => {
             let opened = Database::open(database).context("open the network database")?;
             writeln!(out, "{}", opened.snapshot().version())?;
         }
     }
     Ok(())
+}
+
+fn read_overlay(path: &Path) -> Result<Overlay> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    Overlay::parse(&text).with_context(|| format!("read {}", path.display()))
+}
+
+/// Says every mistake, how many lines there are of each kind, and how the attribution agrees with labels.
+fn check_overlay(out: &mut impl std::io::Write, path: &Path, labels: Option<&Path>) -> Result<()> {
+    let overlay = read_overlay(path)?;
+    let names = check::embedded_names().context("open the network database")?;
+    let mistakes = check::mistakes(&overlay, &names);
+    for mistake in &mistakes {
+        writeln!(out, "{mistake}")?;
+    }
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in overlay.rows() {
+        *kinds.entry(row.kind.as_str()).or_default() += 1;
+    }
+    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    writeln!(out, "{}: {} networks: {}", path.display(), overlay.rows().len(), kinds.join(", "))?;
+    if let Some(path) = labels {
+        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        writeln!(out, "{:12} {:>16} {:>16}", "kind", "precision", "recall")?;
+        for (kind, agreement) in check::agreement(&overlay, check::labels(&text)) {
+            let of = |share: f64, of: u32| format!("{share:.3} {}/{of}", agreement.right);
+            let (precision, recall) =
+                (of(agreement.precision(), agreement.said), of(agreement.recall(), agreement.labelled));
+            writeln!(out, "{kind:12} {precision:>16} {recall:>16}")?;
+        }
+    }
+    anyhow::ensure!(mistakes.is_empty(), "{} mistakes in {}", mistakes.len(), path.display());
+    Ok(())
+}
+
+fn read_clouds(path: &Path) -> Result<Clouds> {
+    let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    let bytes = match path.extension() {
+        Some(extension) if extension == "zst" => {
+            decompress(&bytes).with_context(|| format!("decompress {}", path.display()))?
+        }
+        _ => bytes,
+    };
+    let text = String::from_utf8(bytes).with_context(|| format!("read {}", path.display()))?;
+    Clouds::parse(&text).with_context(|| format!("read {}", path.display()))
 }

@@ -5,6 +5,7 @@ mod check;
 mod configuration;
 mod dead_letters;
 mod demo;
+mod explain;
 mod geo;
 mod import;
 mod log;
@@ -52,6 +53,8 @@ enum Command {
     Sql(question::SqlArguments),
     /// Show which organizations download, with the coverage beside it
     Orgs(question::OrgsArguments),
+    /// Say whose addresses are, and why
+    Explain(explain::ExplainArguments),
     /// Tell every mistake in the configuration
     Check,
     /// The network database
@@ -95,6 +98,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Command::Import(arguments) => Box::pin(import::import(&config, &arguments)).await,
             Command::Sql(arguments) => Box::pin(question::sql(&config, &arguments)).await,
             Command::Orgs(arguments) => Box::pin(question::orgs(&config, &arguments)).await,
+            Command::Explain(arguments) => explain::explain(&config, &arguments),
             Command::Geo(command) => geo::run(&command),
             Command::Check => Ok(()),
         }

@@ -86,7 +86,7 @@ impl Worker {
             "the key of endpoint_id has no place: give `--data FOLDER`, or set `data` or `enrich.endpoint_key_file`",
         )?;
         let key = endpoint_key(&key_file)?;
-        let files = config.enrich.geo_database.iter().cloned().collect::<Vec<_>>();
+        let files = config.enrich.geo_databases.clone();
         let opened = tokio::task::spawn_blocking(move || Database::open(&files)).await;
         let database = Arc::new(opened.context("open the network database")?.context("open the network database")?);
         let location = lake_location(config)?;

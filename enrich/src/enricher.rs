@@ -57,6 +57,7 @@ impl Enricher {
             None => attribution,
         };
         let network_kind = Some(attribution.network_kind.as_str().to_owned());
+        let (cloud, cloud_region) = attribution.cloud.clone().map(|cloud| (cloud.name, cloud.region)).unzip();
         let keeps_network = self.ip_mode == IpMode::Net;
         Enriched {
             endpoint_id: Some(endpoint_id(&self.key, address)),
@@ -71,6 +72,8 @@ impl Enricher {
             asn: located.asn,
             as_name: located.as_name.map(str::to_owned),
             network_kind,
+            cloud,
+            cloud_region: cloud_region.flatten(),
             org: organization(attribution),
             enriched_with,
             ..Enriched::default()

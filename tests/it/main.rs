@@ -3,6 +3,7 @@
 mod command_line;
 mod dead_letters;
 mod demo;
+mod explain;
 mod import;
 mod kafka_pipe;
 mod kills;

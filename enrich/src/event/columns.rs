@@ -14,8 +14,7 @@ use whopulls_schemas::raw::{Outcome, RawAccess};
 use super::{EncodeError, Event, Organization};
 
 /// Columns that later parts of the pipeline fill: null for now, so that the table has them from its first day.
-const NOT_FILLED_YET: [&str; 5] =
-    [column::PULL_ID, column::PLATFORM, column::DOWNLOADED, column::CLOUD, column::CLOUD_REGION];
+const NOT_FILLED_YET: [&str; 3] = [column::PULL_ID, column::PLATFORM, column::DOWNLOADED];
 
 /// The rows as one batch with the schema of the table, in the order given.
 ///
@@ -118,6 +117,8 @@ fn fill_network(events: &[&Event], columns: &mut Columns) {
     columns.insert(column::TIMEZONE, text(events, |e| e.enriched.timezone.as_deref()));
     columns.insert(column::AS_NAME, text(events, |e| e.enriched.as_name.as_deref()));
     columns.insert(column::NETWORK_KIND, text(events, |e| e.enriched.network_kind.as_deref()));
+    columns.insert(column::CLOUD, text(events, |e| e.enriched.cloud.as_deref()));
+    columns.insert(column::CLOUD_REGION, text(events, |e| e.enriched.cloud_region.as_deref()));
     columns.insert(column::ORG_ID, text(events, |e| organization(e).map(|o| o.id.as_str())));
     columns.insert(column::ORG_NAME, text(events, |e| organization(e).and_then(|o| o.name.as_deref())));
     columns.insert(column::ORG_DOMAIN, text(events, |e| organization(e).and_then(|o| o.domain.as_deref())));

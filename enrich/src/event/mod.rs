@@ -48,6 +48,10 @@ pub struct Enriched {
     pub as_name: Option<String>,
     /// The kind of network.
     pub network_kind: Option<String>,
+    /// The cloud or hoster.
+    pub cloud: Option<String>,
+    /// The cloud's region.
+    pub cloud_region: Option<String>,
     /// The organization.
     pub org: Option<Organization>,
     /// The versions of the databases and rules used.

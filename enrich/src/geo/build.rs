@@ -1,7 +1,7 @@
-//! Two databases and the overlay made into the one compact file that is the default: a pure function, the same bytes for the same input.
+//! Two databases, the overlay and the clouds' networks made into the one compact file that is the default: a pure function, the same bytes for the same input.
 //!
-//! Both sources are sets of disjoint networks. Descending both at once, a block of addresses about which each source says one thing is a leaf;
-//! two equal leaves side by side become one. Each distinct (network, country) pair is written once, with its strings behind pointers.
+//! The sources are sets of disjoint networks. Descending all at once, a block of addresses about which each source says one thing is a leaf;
+//! two equal leaves side by side become one. Each distinct (network, country, cloud) is written once, with its strings behind pointers.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,14 +9,15 @@ use std::net::IpAddr;
 use maxminddb::{Reader, WithinOptions};
 use thiserror::Error;
 
+use super::clouds::Clouds;
 use super::encode::{self, Branch, Description, EncodeError};
-use super::overlay::{Overlay, OverlayRow};
+use super::overlay::Overlay;
 use super::record::Record;
 
 /// What `database_type` says in the metadata of the file.
 pub const DATABASE_TYPE: &str = "whopulls-default";
 const DESCRIPTION: &str = "Network, network name and country of an address, and what whopulls knows about the network. \
-    From sapics/ip-location-db (PDDL), which draws on RouteViews, RIPE RIS and the NRO.";
+    From sapics/ip-location-db (PDDL), which draws on RouteViews, RIPE RIS and the NRO, and the networks that clouds publish.";
 
 /// Longest name kept of a network, in bytes. The longest in today's data is about 200.
 const NAME_BYTES_MAX: usize = 256;
@@ -47,12 +48,17 @@ pub enum BuildError {
     Encode(#[from] EncodeError),
 }
 
-/// The default database from an ASN database, a country database and the overlay.
+/// The default database from an ASN database, a country database, the overlay and the clouds' networks.
 ///
 /// # Errors
 ///
 /// When a source cannot be read or holds nothing to take, or when the result exceeds the format.
-pub fn build_default(asn_mmdb: &[u8], country_mmdb: &[u8], overlay: &Overlay) -> Result<Vec<u8>, BuildError> {
+pub fn build_default(
+    asn_mmdb: &[u8],
+    country_mmdb: &[u8],
+    overlay: &Overlay,
+    clouds: &Clouds,
+) -> Result<Vec<u8>, BuildError> {
     let mut networks = Interner::default();
     let (asn_entries, asn_epoch) = read("ASN", "network number", asn_mmdb, |record| {
         let number = record.asn()?;
@@ -62,10 +68,21 @@ pub fn build_default(asn_mmdb: &[u8], country_mmdb: &[u8], overlay: &Overlay) ->
     let (country_entries, country_epoch) =
         read("country", "country code", country_mmdb, |record| Some(countries.id(record.country()?.to_owned())))?;
 
+    let mut regions = Interner::default();
+    let cloud_entries: Vec<Entry> = clouds
+        .ranges()
+        .iter()
+        .map(|range| {
+            let value = regions.id(Region { cloud: range.cloud.clone(), name: range.region.clone() });
+            Entry { first: range.first, prefix_bits: range.prefix_bits, value }
+        })
+        .collect();
+
     let mut tree = Tree::default();
-    let root = tree.merge(Block::whole(), &asn_entries, &country_entries);
+    let root = tree.merge(Block::whole(), [&asn_entries, &country_entries, &cloud_entries]);
     tree.ensure_root(root);
-    let data = DataSection::write(&tree.leaves(), &networks.values, &countries.values, overlay);
+    let values = Values { networks: &networks.values, countries: &countries.values, regions: &regions.values, overlay };
+    let data = DataSection::write(&tree.leaves(), values);
     let nodes: Vec<[Branch; 2]> = tree.nodes.iter().map(|pair| pair.map(|side| data.branch(side))).collect();
     let description =
         Description { database_type: DATABASE_TYPE, english: DESCRIPTION, build_epoch: asn_epoch.max(country_epoch) };
@@ -82,6 +99,16 @@ pub fn compress(mmdb: &[u8]) -> std::io::Result<Vec<u8>> {
     zstd::bulk::compress(mmdb, LEVEL)
 }
 
+/// What [`compress`] compressed.
+///
+/// # Errors
+///
+/// It is not zstd, or more than 64 MiB.
+pub fn decompress(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    const BYTES_MAX: usize = 64 << 20;
+    zstd::bulk::decompress(bytes, BYTES_MAX)
+}
+
 /// One network of a source and the number of what the source says about it.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -94,6 +121,22 @@ struct Entry {
 struct AutonomousSystem {
     number: u32,
     name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Region {
+    cloud: String,
+    /// Empty when the cloud says none.
+    name: String,
+}
+
+/// What the numbers in leaves stand for.
+#[derive(Debug, Clone, Copy)]
+struct Values<'a> {
+    networks: &'a [AutonomousSystem],
+    countries: &'a [String],
+    regions: &'a [Region],
+    overlay: &'a Overlay,
 }
 
 /// Numbers distinct values in the order of their first appearance.
@@ -178,11 +221,12 @@ impl Block {
     }
 }
 
-/// What both sources say about a block: their values' numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What the sources say about a block: their values' numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 struct Leaf {
     network: Option<u32>,
     country: Option<u32>,
+    region: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -198,17 +242,16 @@ struct Tree {
 }
 
 impl Tree {
-    /// The part of the tree for one block, given the entries that touch it.
-    fn merge(&mut self, block: Block, asn: &[Entry], country: &[Entry]) -> Side {
-        if let (Some(network), Some(country)) = (uniform(block, asn), uniform(block, country)) {
-            return Side::Leaf(Leaf { network, country });
+    /// The part of the tree for one block, given the entries of networks, countries and regions that touch it.
+    fn merge(&mut self, block: Block, sources: [&[Entry]; 3]) -> Side {
+        if let [Some(network), Some(country), Some(region)] = sources.map(|entries| uniform(block, entries)) {
+            return Side::Leaf(Leaf { network, country, region });
         }
         let index = self.nodes.len();
-        self.nodes.push([Side::Leaf(Leaf { network: None, country: None }); 2]);
+        self.nodes.push([Side::Leaf(Leaf::default()); 2]);
         let [left, right] = block.halves();
-        let (asn_left, asn_right) = split(block, right.first, asn);
-        let (country_left, country_right) = split(block, right.first, country);
-        let sides = [self.merge(left, asn_left, country_left), self.merge(right, asn_right, country_right)];
+        let halves = sources.map(|entries| split(block, right.first, entries));
+        let sides = [self.merge(left, halves.map(|half| half.0)), self.merge(right, halves.map(|half| half.1))];
         if let [Side::Leaf(a), Side::Leaf(b)] = sides
             && a == b
         {
@@ -274,39 +317,36 @@ struct DataSection {
 }
 
 impl DataSection {
-    fn write(leaves: &[Leaf], networks: &[AutonomousSystem], countries: &[String], overlay: &Overlay) -> Self {
+    fn write(leaves: &[Leaf], values: Values<'_>) -> Self {
         let mut data = Self::default();
         // Keys and countries come first: pointers to the first 2,048 bytes take two bytes.
-        for key in ["asn", "as_name", "country", "kind", "org", "domain"] {
+        for key in ["asn", "as_name", "country", "kind", "org", "domain", "cloud", "cloud_region"] {
             data.place(key);
         }
-        for country in countries {
+        for country in values.countries {
             data.place(country);
         }
         for leaf in leaves {
-            let network = leaf.network.and_then(|id| networks.get(id as usize));
-            let country = leaf.country.and_then(|id| countries.get(id as usize));
-            if network.is_some() || country.is_some() {
-                let known = network.and_then(|network| overlay.get(network.number));
-                data.record(*leaf, network, country, known);
+            if *leaf != Leaf::default() {
+                data.record(*leaf, values);
             }
         }
         data
     }
 
-    fn record(
-        &mut self,
-        leaf: Leaf,
-        network: Option<&AutonomousSystem>,
-        country: Option<&String>,
-        known: Option<&OverlayRow>,
-    ) {
+    fn record(&mut self, leaf: Leaf, values: Values<'_>) {
+        let network = leaf.network.and_then(|id| values.networks.get(id as usize));
+        let country = leaf.country.and_then(|id| values.countries.get(id as usize));
+        let region = leaf.region.and_then(|id| values.regions.get(id as usize));
+        let known = network.and_then(|network| values.overlay.get(network.number));
         let texts = [
             ("as_name", network.map(|network| network.name.as_str())),
             ("country", country.map(String::as_str)),
             ("kind", known.map(|row| row.kind.as_str())),
             ("org", known.map(|row| row.organization.as_str())),
             ("domain", known.map(|row| row.domain.as_str())),
+            ("cloud", region.map(|region| region.cloud.as_str())),
+            ("cloud_region", region.map(|region| region.name.as_str())),
         ];
         let texts: Vec<(&str, &str)> =
             texts.into_iter().filter_map(|(key, text)| Some((key, text.filter(|text| !text.is_empty())?))).collect();

@@ -24,10 +24,54 @@ pub struct Located<'a> {
     pub longitude: Option<f64>,
     /// Name in the time zone database.
     pub timezone: Option<&'a str>,
+    /// The cloud that publishes the address as its own.
+    pub cloud: Option<&'a str>,
+    /// The cloud's region, as the cloud calls it.
+    pub cloud_region: Option<&'a str>,
+    /// What the operator's files say about the address itself.
+    pub said: Said<'a>,
     /// The overlay's word on the network.
     pub known: Option<Known<'a>>,
     /// Which records said so: equal keys of one snapshot mean equal answers, so it can key a cache.
     pub key: RecordKey,
+}
+
+/// What files of the operator say about an address, each thing from the uppermost file that says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Said<'a> {
+    /// Who provides the connection.
+    pub isp: Option<&'a str>,
+    /// Who uses the address.
+    pub organization: Option<&'a str>,
+    /// The second-level domain that goes with the address.
+    pub domain: Option<&'a str>,
+    /// Who uses it, in the maker's word: `business`, `college`, `residential`, …
+    pub user_type: Option<&'a str>,
+    /// The connection is a mobile carrier's.
+    pub cellular: bool,
+    /// A Tor exit.
+    pub tor: bool,
+    /// A VPN, a relay or an open proxy.
+    pub vpn: bool,
+    /// A hoster's.
+    pub hosting: bool,
+}
+
+impl<'a> Said<'a> {
+    /// What is said here, and what the other says where this is silent.
+    #[must_use]
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            isp: self.isp.or(other.isp),
+            organization: self.organization.or(other.organization),
+            domain: self.domain.or(other.domain),
+            user_type: self.user_type.or(other.user_type),
+            cellular: self.cellular || other.cellular,
+            tor: self.tor || other.tor,
+            vpn: self.vpn || other.vpn,
+            hosting: self.hosting || other.hosting,
+        }
+    }
 }
 
 /// What the overlay says about a network.

@@ -4,6 +4,8 @@
 //! keeps one snapshot is enriched with one state of the data.
 
 pub mod build;
+pub mod check;
+mod clouds;
 mod database;
 mod encode;
 mod io;
@@ -13,10 +15,12 @@ mod probe;
 mod record;
 mod reserved;
 mod snapshot;
+mod traits;
 
+pub use clouds::{Clouds, CloudsError};
 pub use database::{Database, FILES_MAX, Reload};
 pub use io::watch;
-pub use located::{Known, Located, RecordKey};
+pub use located::{Known, Located, RecordKey, Said};
 pub use overlay::{Overlay, OverlayError, OverlayRow};
 pub use reserved::is_reserved;
 pub use snapshot::{OpenError, Snapshot};

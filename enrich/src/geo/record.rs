@@ -24,6 +24,8 @@ pub(super) struct Record<'a> {
     pub(super) kind: Option<&'a str>,
     pub(super) org: Option<&'a str>,
     pub(super) domain: Option<&'a str>,
+    pub(super) cloud: Option<&'a str>,
+    pub(super) cloud_region: Option<&'a str>,
 }
 
 /// Where a city record says that an address is.

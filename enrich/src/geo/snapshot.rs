@@ -1,28 +1,29 @@
 //! One state of the data: the default and the operator's files above it.
 
+use std::collections::{HashMap, HashSet};
 use std::hash::Hasher;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use maxminddb::{MaxMindDbError, Reader};
+use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 use thiserror::Error;
 
-use super::located::{Known, Located, RecordKey};
-use super::overlay::Overlay;
+use super::build::decompress;
+use super::located::{Known, Located, RecordKey, Said};
+use super::overlay::{Overlay, OverlayRow};
 use super::probe;
 use super::record::Record;
 use super::reserved::is_reserved;
+use super::traits::Traits;
 use crate::attribute::NetworkKind;
 
 /// The default and up to [`super::FILES_MAX`] files.
-pub(super) const LAYERS_MAX: usize = 4;
+pub(super) const LAYERS_MAX: usize = 8;
 
 /// The default as it stands in the repository, compressed.
 const DEFAULT_ZST: &[u8] = include_bytes!("../../geo/default.mmdb.zst");
-/// The default is 16 MB; four times that leaves room for growth.
-const DEFAULT_BYTES_MAX: usize = 64 << 20;
 
 /// Why a database was refused.
 #[derive(Debug, Error)]
@@ -71,13 +72,14 @@ pub enum OpenError {
 pub(super) struct Layer {
     reader: Reader<Vec<u8>>,
     name: String,
+    is_default: bool,
 }
 
 impl Layer {
     /// The default that ships inside the program.
     pub(super) fn embedded() -> Result<Self, OpenError> {
-        let bytes = zstd::bulk::decompress(DEFAULT_ZST, DEFAULT_BYTES_MAX).map_err(OpenError::Embedded)?;
-        Self::trusted("default", bytes)
+        let bytes = decompress(DEFAULT_ZST).map_err(OpenError::Embedded)?;
+        Ok(Self { is_default: true, ..Self::trusted("default", bytes)? })
     }
 
     /// A file from outside: damage that a sample of its networks shows is refused here rather than met at lookups.
@@ -96,7 +98,7 @@ impl Layer {
             Reader::from_source(bytes).map_err(|source| OpenError::Damaged { origin: origin.to_owned(), source })?;
         let metadata = reader.metadata();
         let name = format!("{}@{}-{content:08x}", metadata.database_type, metadata.build_epoch);
-        Ok(Self { reader, name })
+        Ok(Self { reader, name, is_default: false })
     }
 
     /// Where the record for an address lies. An address of a family that the file does not have is one that it does
@@ -108,13 +110,35 @@ impl Layer {
         Ok(self.reader.lookup(address)?.offset())
     }
 
-    fn record(&self, address: IpAddr) -> Result<Option<(Record<'_>, usize)>, MaxMindDbError> {
+    fn record(&self, address: IpAddr) -> Result<Option<(Record<'_>, Said<'_>, usize)>, MaxMindDbError> {
         if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
             return Ok(None);
         }
         let found = self.reader.lookup(address)?;
         let Some(offset) = found.offset() else { return Ok(None) };
-        Ok(found.decode::<Record<'_>>()?.map(|record| (record, offset)))
+        let Some(record) = found.decode::<Record<'_>>()? else { return Ok(None) };
+        // The default has none of these keys.
+        let said = if self.is_default { None } else { found.decode::<Traits<'_>>()? };
+        Ok(Some((record, said.unwrap_or_default().said(), offset)))
+    }
+}
+
+impl Layer {
+    /// What the file calls each network.
+    pub(super) fn names(&self) -> Result<HashMap<u32, String>, OpenError> {
+        let damaged = |source| OpenError::Damaged { origin: self.name.clone(), source };
+        let (mut names, mut seen) = (HashMap::new(), HashSet::new());
+        for found in self.reader.networks(WithinOptions::default()).map_err(damaged)? {
+            let found = found.map_err(damaged)?;
+            if !seen.insert(found.offset()) {
+                continue;
+            }
+            let record = found.decode::<Record<'_>>().map_err(damaged)?;
+            if let Some((asn, name)) = record.and_then(|record| Some((record.asn()?, record.as_name()?.to_owned()))) {
+                names.insert(asn, name);
+            }
+        }
+        Ok(names)
     }
 }
 
@@ -153,19 +177,16 @@ impl Snapshot {
         }
         let mut located = Located::default();
         for (layer, index) in self.layers.iter().zip(0..LAYERS_MAX) {
-            if let Some((record, offset)) = self.count_damage(layer.record(address)) {
+            if let Some((record, said, offset)) = self.count_damage(layer.record(address)) {
                 fill(&mut located, &record);
+                located.said = located.said.or(said);
                 if let Some(slot) = located.key.0.get_mut(index) {
                     *slot = slot_of(offset);
                 }
             }
         }
         if located.known.is_none() {
-            located.known = located.asn.and_then(|asn| Overlay::embedded().get(asn)).map(|row| Known {
-                kind: row.kind,
-                organization: &row.organization,
-                domain: Some(row.domain.as_str()).filter(|domain| !domain.is_empty()),
-            });
+            located.known = located.asn.and_then(|asn| Overlay::embedded().get(asn)).map(OverlayRow::known);
         }
         located
     }
@@ -202,6 +223,10 @@ fn fill<'a>(located: &mut Located<'a>, record: &Record<'a>) {
         located.asn = record.asn();
         located.as_name = record.as_name();
         located.known = known(record);
+    }
+    if located.cloud.is_none() {
+        located.cloud = record.cloud;
+        located.cloud_region = record.cloud_region;
     }
     if located.country.is_none() {
         located.country = record.country();

@@ -9,9 +9,16 @@ use maxminddb::{Reader, WithinOptions};
 use serde::Deserialize;
 
 use super::encode::{self, Branch, Description};
-use super::{Database, Located, OpenError, Overlay, Reload, build};
-use crate::attribute::NetworkKind;
+use super::{Clouds, Database, Located, OpenError, Overlay, Reload, build};
+use crate::attribute::{NetworkKind, attribute};
 
+/// The files of the test databases that are damaged on purpose.
+const REFUSED: [&str; 4] = [
+    "GeoIP2-City-Test-Broken-Double-Format",
+    "GeoIP2-City-Test-Invalid-Node-Count",
+    "MaxMind-DB-test-broken-pointers-24",
+    "MaxMind-DB-test-broken-search-tree-24",
+];
 /// Addresses compared of each family.
 const COMPARED: usize = 10_000;
 
@@ -111,54 +118,52 @@ fn the_default_answers_as_its_two_sources_do() {
     assert_eq!(snapshot.damaged_lookups(), 0);
 }
 
+fn clouds() -> Clouds {
+    let text = build::decompress(include_bytes!("../../geo/clouds.csv.zst")).expect("it is zstd");
+    Clouds::parse(str::from_utf8(&text).expect("it is text")).expect("it is what the build reads")
+}
+
 #[test]
 fn the_default_in_the_repository_is_what_its_sources_and_the_overlay_give() {
     let Some(folder) = shared("geo") else { return };
     let (asn, country) = (source(&folder, "origin-asn.mmdb"), source(&folder, "user-country.mmdb"));
-    let built = build::build_default(&asn, &country, Overlay::embedded()).expect("the sources are whole");
+    let built = build::build_default(&asn, &country, Overlay::embedded(), &clouds()).expect("the sources are whole");
     let shipped = zstd::bulk::decompress(include_bytes!("../../geo/default.mmdb.zst"), 64 << 20).expect("it is zstd");
     assert!(built == shipped, "build the default again: networks.csv or the sources changed");
     Reader::from_source(built).expect("readable").verify().expect("it keeps to the letter of the format");
 }
 
 #[test]
-fn every_network_of_the_overlay_exists_and_has_a_fitting_name() {
-    assert!(Overlay::embedded().rows().len() >= 400, "an overlay that cannot be read is empty");
+fn every_line_of_the_overlay_is_what_the_registry_says() {
+    assert!(Overlay::embedded().rows().len() >= 20_000, "an overlay that cannot be read is empty");
     let Some(folder) = shared("geo") else { return };
     let asn = Reader::from_source(source(&folder, "origin-asn.mmdb")).expect("the source is whole");
     let mut names = std::collections::HashMap::new();
     for found in asn.networks(WithinOptions::default()).expect("whole") {
         let record = found.expect("whole").decode::<Source<'_>>().expect("whole").unwrap_or_default();
         if let Some(number) = record.autonomous_system_number {
-            names.insert(number, record.autonomous_system_organization.unwrap_or_default());
+            names.insert(number, record.autonomous_system_organization.unwrap_or_default().to_owned());
         }
     }
-    for row in Overlay::embedded().rows() {
-        let name = names.get(&row.asn).copied().unwrap_or_default();
-        let plain = name.replace(['"', ','], "");
-        let fits = match row.basis.strip_prefix("registered as ") {
-            Some(registered) => plain.contains(registered),
-            None => row.basis == "registered name" && shares_a_word(&row.organization, &plain),
-        };
-        assert!(fits, "AS{} is said to be {} by its {}, but is called `{name}`", row.asn, row.organization, row.basis);
-    }
+    assert_eq!(super::check::mistakes(Overlay::embedded(), &names), Vec::<String>::new());
 }
 
-fn shares_a_word(organization: &str, name: &str) -> bool {
-    let plain = |text: &str| -> String {
-        text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
-    };
-    let name = plain(name);
-    organization.split(' ').map(plain).any(|word| word.len() >= 3 && name.contains(&word))
-}
-
+/// What the attribution reaches on the networks labelled by hand must not be lost again. (Of hosting 0.95 and 0.90 are wanted: hosters that
+/// sell access too, and providers that host, are labelled one way or the other.)
 #[test]
-fn one_domain_is_one_organization() {
-    let mut seen = std::collections::HashMap::new();
-    for row in Overlay::embedded().rows().iter().filter(|row| row.kind.is_organization() && !row.domain.is_empty()) {
-        let first = seen.entry(&row.domain).or_insert(&row.organization);
-        assert_eq!(*first, &row.organization, "{} stands for two organizations", row.domain);
-        assert!(row.domain.contains('.') && !row.domain.contains([' ', '/']), "{} is no domain", row.domain);
+fn the_attribution_agrees_with_labels() {
+    let Some(folder) = shared("labels") else { return };
+    let text = fs::read_to_string(folder.join("asn_kind_dev.csv")).expect("the folder has its files");
+    let found = super::check::agreement(Overlay::embedded(), super::check::labels(&text));
+    for (kind, precision, recall) in
+        [("business", 0.90, 0.80), ("education", 0.97, 0.93), ("hosting", 0.90, 0.88), ("isp", 0.95, 0.90)]
+    {
+        let agreement = found.get(kind).copied().unwrap_or_default();
+        let reached = (agreement.precision(), agreement.recall());
+        assert!(
+            reached.0 >= precision && reached.1 >= recall,
+            "{kind}: precision and recall {reached:?}, {agreement:?}"
+        );
     }
 }
 
@@ -200,6 +205,62 @@ fn a_file_of_the_operator_goes_before_the_default() {
     assert_eq!(v4_only.damaged_lookups(), 0);
 }
 
+/// What the files of the folder say of an address, and what is concluded.
+fn concluded(names: &[&str], text: &str) -> Option<(NetworkKind, Option<String>, Vec<String>)> {
+    let folder = shared("mmdb-test")?;
+    let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name).with_extension("mmdb")).collect();
+    let snapshot = Database::open(&files).expect("whole files").snapshot();
+    let found = attribute(&snapshot.lookup(address(text)));
+    let evidence = found.evidence.iter().map(ToString::to_string).collect();
+    Some((found.network_kind, found.organization.map(|found| found.name), evidence))
+}
+
+#[track_caller]
+fn check_concluded(names: &[&str], text: &str, kind: NetworkKind, name: Option<&str>, evidence: &[&str]) {
+    let Some(found) = concluded(names, text) else { return };
+    let expected = (kind, name.map(str::to_owned), evidence.iter().map(ToString::to_string).collect());
+    assert_eq!(found, expected, "{text}");
+}
+
+#[test]
+fn files_of_every_sort_are_evidence_alone_and_together() {
+    let (anonymous, enterprise) = ("GeoIP2-Anonymous-IP-Test", "GeoIP2-Enterprise-Test");
+    check_concluded(&[anonymous], "65.1.2.3", NetworkKind::Tor, None, &["file:tor"]);
+    check_concluded(&[anonymous], "1.2.3.4", NetworkKind::Vpn, None, &["file:vpn"]);
+    check_concluded(&[anonymous], "71.160.223.9", NetworkKind::Hosting, None, &["file:hosting"]);
+    check_concluded(&["GeoIP2-Connection-Type-Test"], "108.97.0.1", NetworkKind::Mobile, None, &["file:cellular"]);
+    let word = ["file:user_type:government"];
+    check_concluded(&[enterprise], "216.160.83.56", NetworkKind::Government, Some("Lariat Software"), &word);
+    check_concluded(&[enterprise], "214.214.214.220", NetworkKind::Hosting, None, &["file:user_type:hosting"]);
+    check_concluded(&[enterprise, anonymous], "81.2.69.160", NetworkKind::Tor, None, &["file:tor"]);
+    check_concluded(&[enterprise], "81.2.69.160", NetworkKind::Government, Some("STONEHOUSE office network"), &word);
+}
+
+#[test]
+fn every_file_of_the_folder_opens_or_is_refused_with_a_reason() {
+    let Some(folder) = shared("mmdb-test") else { return };
+    let (mut opened, mut refused) = (0, Vec::new());
+    for entry in fs::read_dir(&folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match Database::open(std::slice::from_ref(&path)) {
+            Ok(database) => {
+                opened += 1;
+                let snapshot = database.snapshot();
+                for text in ["1.1.1.1", "81.2.69.142", "2001:218::1", "89.160.20.112", "214.78.0.1"] {
+                    attribute(&snapshot.lookup(address(text)));
+                }
+            }
+            Err(error) => {
+                assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+                refused.push(path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned());
+            }
+        }
+    }
+    refused.sort();
+    assert_eq!(refused, REFUSED, "{opened} opened");
+    assert!(opened > 30, "{opened} opened");
+}
+
 #[test]
 fn a_damaged_file_is_refused_with_its_name() {
     let Some(folder) = shared("mmdb-test") else { return };
@@ -217,7 +278,7 @@ fn a_damaged_file_is_refused_with_its_name() {
     }
     let missing = folder.join("not-there.mmdb");
     assert!(matches!(Database::open(&[missing]), Err(OpenError::Read { .. })));
-    assert!(matches!(Database::open(&[const { PathBuf::new() }; 4]), Err(OpenError::TooMany { files: 4 })));
+    assert!(matches!(Database::open(&[const { PathBuf::new() }; 8]), Err(OpenError::TooMany { files: 8 })));
 }
 
 /// A database that says one country of all addresses.
