@@ -8,6 +8,7 @@ mod demo;
 mod geo;
 mod import;
 mod log;
+mod overrides;
 mod question;
 mod role;
 mod shutdown;
@@ -54,6 +55,9 @@ enum Command {
     Orgs(question::OrgsArguments),
     /// Tell every mistake in the configuration
     Check,
+    /// What you know better than the databases, for what comes and for what was recorded
+    #[command(subcommand)]
+    Overrides(overrides::OverridesCommand),
     /// The network database
     #[command(subcommand)]
     Geo(geo::GeoCommand),
@@ -95,6 +99,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Command::Import(arguments) => Box::pin(import::import(&config, &arguments)).await,
             Command::Sql(arguments) => Box::pin(question::sql(&config, &arguments)).await,
             Command::Orgs(arguments) => Box::pin(question::orgs(&config, &arguments)).await,
+            Command::Overrides(command) => Box::pin(overrides::run(&config, &command)).await,
             Command::Geo(command) => geo::run(&command),
             Command::Check => Ok(()),
         }

@@ -18,6 +18,19 @@ use super::{CHECKPOINT_INTERVAL, Lake, LakeError};
 /// Tries of "open, else create, else open" when several processes start on an empty folder.
 const ATTEMPTS_MAX: u32 = 3;
 
+/// The table that is there.
+pub(super) async fn open(opened: OpenedStore) -> Result<Lake, LakeError> {
+    let table_name = opened.url.to_string();
+    let store: Arc<dyn object_store::ObjectStore> =
+        Arc::new(PrefixStore::new(Arc::clone(&opened.root), opened.prefix.clone()));
+    let log_store = default_logstore(Arc::clone(&store), opened.root, &opened.url, &StorageConfig::default());
+    let exists = log_store.is_delta_table_location().await;
+    match exists.map_err(|source| LakeError::Read { table: table_name.clone(), source: Box::new(source) })? {
+        true => load(log_store, store, &table_name).await,
+        false => Err(LakeError::NoTable { table: table_name }),
+    }
+}
+
 pub(super) async fn open_or_create(opened: OpenedStore) -> Result<Lake, LakeError> {
     let table_name = opened.url.to_string();
     let store: Arc<dyn object_store::ObjectStore> =

@@ -25,6 +25,12 @@ pub enum LakeError {
         #[source]
         source: object_store::Error,
     },
+    /// There is no table there.
+    #[error("there is no table at {table} yet; the worker makes it with its first commit")]
+    NoTable {
+        /// Its URL.
+        table: String,
+    },
     /// The table is not there and cannot be made.
     #[error("create table at {table}")]
     Create {
