@@ -5,6 +5,7 @@ mod check;
 mod configuration;
 mod dead_letters;
 mod demo;
+mod forget;
 mod geo;
 mod import;
 mod log;
@@ -58,6 +59,8 @@ enum Command {
     /// What you know better than the databases, for what comes and for what was recorded
     #[command(subcommand)]
     Overrides(overrides::OverridesCommand),
+    /// Erase who asked: an endpoint, a network or an organization, from every file of the table
+    Forget(forget::ForgetArguments),
     /// The network database
     #[command(subcommand)]
     Geo(geo::GeoCommand),
@@ -100,6 +103,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Command::Sql(arguments) => Box::pin(question::sql(&config, &arguments)).await,
             Command::Orgs(arguments) => Box::pin(question::orgs(&config, &arguments)).await,
             Command::Overrides(command) => Box::pin(overrides::run(&config, &command)).await,
+            Command::Forget(arguments) => Box::pin(forget::forget(&config, &arguments)).await,
             Command::Geo(command) => geo::run(&command),
             Command::Check => Ok(()),
         }

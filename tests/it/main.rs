@@ -3,9 +3,11 @@
 mod command_line;
 mod dead_letters;
 mod demo;
+mod forget;
 mod import;
 mod kafka_pipe;
 mod kills;
 mod object_store;
+mod past;
 mod support;
 mod takeover;

@@ -59,6 +59,15 @@ pub enum LakeError {
         /// What differs.
         problem: String,
     },
+    /// The files in the table's folder cannot be read.
+    #[error("list the files of the table at {table}")]
+    List {
+        /// Its URL.
+        table: String,
+        /// What the store said.
+        #[source]
+        source: object_store::Error,
+    },
     /// A data file cannot be written.
     #[error("write data file {path}")]
     Put {

@@ -8,6 +8,8 @@ pub mod change;
 mod commit;
 mod create;
 mod error;
+mod folder;
+mod forget;
 mod read;
 mod rewrite;
 mod store;
@@ -25,6 +27,8 @@ use whopulls_schemas::progress::{node_app_id, partition_app_id};
 
 pub use commit::{CommitRequest, Committed};
 pub use error::{CommitError, LakeError, Stale};
+pub use folder::{FileState, FolderFile};
+pub use forget::{FORGET_COLUMNS, Forgotten};
 pub use rewrite::{DayChange, LiveFile, RewriteError, Rules};
 pub use store::{OpenedStore, open_store, table_url};
 pub use tally::{Counts, Holder, Tally, Transition};

@@ -274,10 +274,10 @@ fn sorted(chunk: &[RecordBatch]) -> Result<Option<RecordBatch>, arrow::error::Ar
     take_record_batch(&batch, &order).map(Some)
 }
 
-fn unreadable(file: &LiveFile, source: ParquetError) -> RewriteError {
+pub(super) fn unreadable(file: &LiveFile, source: ParquetError) -> RewriteError {
     RewriteError::Read { path: file.path.to_string(), source }
 }
 
-fn unusable(file: &LiveFile, source: ColumnError) -> RewriteError {
+pub(super) fn unusable(file: &LiveFile, source: ColumnError) -> RewriteError {
     RewriteError::Column { path: file.path.to_string(), source }
 }

@@ -133,10 +133,9 @@ impl Overrides {
         let mut decided = match self.meaning(subject, asn) {
             Some((reason, Meaning::Organization(id))) => self.named(id, reason, base),
             Some((reason, Meaning::Kind(kind))) => Decided::nobody(*kind, vec![reason]),
-            None => self.renamed(Decided::of(base)),
+            None => self.renamed(self.without_ignored(Decided::of(base))),
         };
-        decided = self.joined(decided);
-        decided = self.without_ignored(decided, base);
+        decided = self.without_ignored(self.joined(decided));
         match claim {
             Some(claim) => decided.with_claim(base, claim),
             None => decided,
@@ -210,11 +209,8 @@ impl Overrides {
         decided
     }
 
-    fn without_ignored(&self, decided: Decided, base: &Attribution) -> Decided {
-        let is_ignored = |found: &&Organization| self.ignored.contains(&found.id);
-        let shown = decided.organization.as_ref();
-        let ignored = shown.and_then(|shown| [shown].into_iter().chain(&base.organization).find(is_ignored));
-        match ignored {
+    fn without_ignored(&self, decided: Decided) -> Decided {
+        match decided.organization.as_ref().filter(|shown| self.ignored.contains(&shown.id)) {
             Some(ignored) => {
                 let reason = format!("{EVIDENCE_PREFIX}ignore:{}", ignored.id);
                 Decided::nobody(decided.network_kind, vec![reason])
