@@ -158,7 +158,9 @@ pub(crate) fn bar(what: &str, days: &BTreeMap<String, Vec<LiveFile>>) -> Result<
 /// From whom to whom, then by day, then the sum.
 pub(crate) fn print(days: &BTreeMap<String, Tally>, changed: &str) -> Result<()> {
     let mut all = Tally::default();
-    days.values().for_each(|tally| all.merge(tally));
+    for tally in days.values() {
+        all.merge(tally);
+    }
     let mut out = std::io::stdout().lock();
     let mut transitions: Vec<(&Transition, &Counts)> = all.transitions.iter().collect();
     transitions.sort_by_key(|(_, counts)| std::cmp::Reverse((counts.downloads, counts.events)));

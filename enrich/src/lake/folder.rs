@@ -51,7 +51,7 @@ impl Lake {
         let live: HashSet<&Path> = days.values().flatten().map(|file| &file.path).collect();
         let removed = self.removed().await?;
         let is_data = |path: &Path| {
-            path.as_ref().ends_with(".parquet") && path.parts().next().is_none_or(|first| first.as_ref() != LOG)
+            path.extension() == Some("parquet") && path.parts().next().is_none_or(|first| first.as_ref() != LOG)
         };
         let file = |listed: object_store::ObjectMeta| FolderFile {
             state: if live.contains(&listed.location) {
@@ -136,7 +136,7 @@ impl Lake {
         // Statistics are JSON within JSON: their quotes have a backslash before them.
         let needle = format!("\"{word}\\\"");
         let mut count = 0;
-        for entry in listed.iter().filter(|entry| entry.location.as_ref().ends_with(".json")) {
+        for entry in listed.iter().filter(|entry| entry.location.extension() == Some("json")) {
             let bytes = self.store.get(&entry.location).await.map_err(failed)?.bytes().await.map_err(failed)?;
             let found = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
             count += u64::from(found);

@@ -235,8 +235,8 @@ impl Lake {
             if self.holds(added)? {
                 return Ok(Some(self.version()));
             }
-            let Some(removes) = self.removes(removed)? else { return Ok(None) };
-            let actions = super::commit::adds(added, now).into_iter().chain(removes.into_iter().map(Action::Remove));
+            let Some(taken_out) = self.removes(removed)? else { return Ok(None) };
+            let actions = super::commit::adds(added, now).into_iter().chain(taken_out.into_iter().map(Action::Remove));
             let properties = CommitProperties::default().with_max_retries(0);
             let operation = DeltaOperation::Update { predicate: None };
             if let Some(version) = self.try_commit(actions.collect(), operation, properties).await? {

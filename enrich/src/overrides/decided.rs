@@ -29,7 +29,8 @@ impl Decided {
         Self { network_kind, organization: None, evidence }
     }
 
-    /// The claim goes first; what says the same stays behind it as evidence.
+    /// The claim goes first; what says the same stays behind it as evidence, and so does an override in any case: it may have said what kind of
+    /// network it is, and when it is taken back the row must be found again.
     pub(super) fn with_claim(self, base: &Attribution, claim: &Claim) -> Self {
         let agrees = self.organization.as_ref().is_some_and(|found| found.id == claim.organization);
         let mut claimed = base.clone();
@@ -38,9 +39,7 @@ impl Decided {
         claimed.evidence = Vec::new();
         let claimed = claimed.with_claim(claim);
         let mut evidence = texts(&claimed);
-        if agrees {
-            evidence.extend(self.evidence);
-        }
+        evidence.extend(self.evidence.into_iter().filter(|reason| agrees || reason.starts_with(EVIDENCE_PREFIX)));
         Self { network_kind: claimed.network_kind, organization: claimed.organization, evidence }
     }
 

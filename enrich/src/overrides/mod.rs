@@ -237,9 +237,9 @@ pub fn versions(snapshot: &Snapshot, overrides: &Overrides) -> String {
 
 /// Short: it names a content, it protects nothing.
 fn version_of(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    let hexadecimal: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("overrides-{hexadecimal}")
+    let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    let [a, b, c, d, ..] = digest;
+    format!("overrides-{:08x}", u32::from_be_bytes([a, b, c, d]))
 }
 
 fn kind_of(organization: &OverrideOrganization) -> NetworkKind {

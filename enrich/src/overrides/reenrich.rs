@@ -179,8 +179,9 @@ impl Row<'_> {
 
     /// The network that an override found the address in, when the address was known.
     fn said(&self) -> Option<IpNet> {
-        let nets = self.evidence.iter().filter_map(|reason| reason.strip_prefix(EVIDENCE_PREFIX)?.strip_prefix("net:"));
-        nets.filter_map(|net| net.parse().ok()).next()
+        let mut nets =
+            self.evidence.iter().filter_map(|reason| reason.strip_prefix(EVIDENCE_PREFIX)?.strip_prefix("net:"));
+        nets.find_map(|net| net.parse().ok())
     }
 }
 

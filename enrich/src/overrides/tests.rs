@@ -122,7 +122,8 @@ fn a_claim_stands_over_every_override() {
     let other = overrides().decide(address("192.0.2.1"), Some(7), &base, Some(&claim("said.example")));
     let organization = other.organization.expect("it said so");
     assert_eq!((organization.id.as_str(), organization.kind), ("said.example", NetworkKind::Unknown));
-    assert_eq!((other.network_kind, other.evidence), (NetworkKind::Business, vec!["claim:host".to_owned()]));
+    assert_eq!(other.network_kind, NetworkKind::Business);
+    assert_eq!(other.evidence, ["claim:host", "override:net:192.0.2.0/24"], "the kind of network is the override's");
     let same = overrides().decide(address("192.0.2.1"), Some(7), &base, Some(&claim("acme.example")));
     assert_eq!(same.evidence, ["claim:host", "override:net:192.0.2.0/24"]);
     assert_eq!(same.organization.map(|found| found.kind), Some(NetworkKind::Business));
