@@ -3,7 +3,7 @@ SHELL := bash
 ENV := source scripts/env &&
 ARGS ?=
 
-.PHONY: demo test test-clients check chaos bench soak fuzz overlay-check build
+.PHONY: demo test test-clients check chaos past bench soak fuzz overlay-check build
 
 # Builds, runs the main job on the embedded default, prints the organizations. ARGS=--exit ends then.
 # It builds the tests too: with their features the dependencies are built once for `make demo` and `make test`.
@@ -39,6 +39,11 @@ chaos:
 	@scripts/setup test
 	@scripts/kafka prepare
 	@$(ENV) CHAOS_KILLS=$${KILLS:-24} cargo test --test it -- --nocapture kills
+
+# Overrides on a table of 30 days and 5 million events: planned, applied, killed, queried meanwhile. EVENTS may be set.
+past:
+	@scripts/setup test
+	@$(ENV) PAST_EVENTS=$${EVENTS:-5000000} cargo test --workspace --test it -- --nocapture --test-threads 1 past::
 
 # The spool beside a plain file, then the gateway beside nginx. ROUNDS, SECONDS and CONNECTIONS may be set.
 bench:

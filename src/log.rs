@@ -20,6 +20,8 @@ pub(crate) fn start(command: &Command, json: bool) {
         | Command::Orgs(_)
         | Command::Check
         | Command::Explain(_)
+        | Command::Overrides(_)
+        | Command::Forget(_)
         | Command::Geo(_) => "warn",
     };
     let filter = EnvFilter::try_from_env("WHOPULLS_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{level},{QUIET}")));

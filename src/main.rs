@@ -6,9 +6,11 @@ mod configuration;
 mod dead_letters;
 mod demo;
 mod explain;
+mod forget;
 mod geo;
 mod import;
 mod log;
+mod overrides;
 mod question;
 mod role;
 mod shutdown;
@@ -57,6 +59,11 @@ enum Command {
     Explain(explain::ExplainArguments),
     /// Tell every mistake in the configuration
     Check,
+    /// What you know better than the databases, for what comes and for what was recorded
+    #[command(subcommand)]
+    Overrides(overrides::OverridesCommand),
+    /// Erase who asked: an endpoint, a network or an organization, from every file of the table
+    Forget(forget::ForgetArguments),
     /// The network database
     #[command(subcommand)]
     Geo(geo::GeoCommand),
@@ -99,6 +106,8 @@ fn run(arguments: Arguments) -> Result<()> {
             Command::Sql(arguments) => Box::pin(question::sql(&config, &arguments)).await,
             Command::Orgs(arguments) => Box::pin(question::orgs(&config, &arguments)).await,
             Command::Explain(arguments) => explain::explain(&config, &arguments),
+            Command::Overrides(command) => Box::pin(overrides::run(&config, &command)).await,
+            Command::Forget(arguments) => Box::pin(forget::forget(&config, &arguments)).await,
             Command::Geo(command) => geo::run(&command),
             Command::Check => Ok(()),
         }

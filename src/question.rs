@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use whopulls_enrich::io::environment::store_options;
 use whopulls_query::{
-    Engine, EngineConfig, Format, OrganizationsQuery, QueryError, organizations, organizations_csv, organizations_json,
-    organizations_table, with_thousands, write,
+    DayRange, Engine, EngineConfig, Format, OrganizationsQuery, QueryError, days_between, organizations,
+    organizations_csv, organizations_json, organizations_table, with_thousands, write,
 };
 use whopulls_schemas::config::{Config, LakeUrl};
 
@@ -148,4 +148,9 @@ fn ensure_folder(folder: &Path) -> Result<()> {
 /// A number with commas between the thousands.
 pub(crate) fn thousands(number: u64) -> String {
     with_thousands(&number.to_string())
+}
+
+/// Days from one to another, both included; open where one is not given.
+pub(crate) fn day_range(from: Option<&str>, to: Option<&str>) -> Result<DayRange> {
+    days_between(from, to).map_err(told)
 }

@@ -15,6 +15,7 @@ use whopulls_enrich::endpoint::EndpointKey;
 use whopulls_enrich::geo::{self, Database};
 use whopulls_enrich::io::kafka::KafkaSource;
 use whopulls_enrich::lake::Lake;
+use whopulls_enrich::overrides::{self, OverridesFile};
 use whopulls_enrich::worker::source::Source;
 use whopulls_enrich::worker::{FlushLimits, WorkerConfig, WorkerMetrics, WorkerSummary, run_worker};
 use whopulls_ingest::run_gateway;
@@ -25,8 +26,8 @@ use crate::configuration::{ConfigArguments, lake_location};
 use crate::question::open_engine;
 use crate::{admin, shutdown};
 
-/// How often the files of the network database are looked at.
-const GEO_POLL: Duration = Duration::from_secs(10);
+/// How often the files of the network database and the overrides are looked at.
+const FILES_POLL: Duration = Duration::from_secs(10);
 
 /// `whopulls gateway`.
 pub(crate) async fn gateway(arguments: &ConfigArguments) -> Result<()> {
@@ -76,6 +77,7 @@ pub(crate) struct Worker {
     pub(crate) lake: Lake,
     enricher: Enricher,
     database: Arc<Database>,
+    overrides: Arc<OverridesFile>,
     flush: FlushLimits,
 }
 
@@ -86,20 +88,20 @@ impl Worker {
             "the key of endpoint_id has no place: give `--data FOLDER`, or set `data` or `enrich.endpoint_key_file`",
         )?;
         let key = endpoint_key(&key_file)?;
-        let files = config.enrich.geo_databases.clone();
-        let opened = tokio::task::spawn_blocking(move || Database::open(&files)).await;
-        let database = Arc::new(opened.context("open the network database")?.context("open the network database")?);
+        let database = open_database(config).await?;
+        let overrides = open_overrides(config)?;
         let location = lake_location(config)?;
         let lake = Lake::open_or_create(&location, &config.lake.options)
             .await
             .with_context(|| format!("open the lake {location}"))?;
-        let enricher = Enricher::new(Arc::clone(&database), key, config.enrich.ip_mode);
+        let enricher =
+            Enricher::new(Arc::clone(&database), key, config.enrich.ip_mode).with_overrides(Arc::clone(&overrides));
         let flush = FlushLimits {
             rows_max: config.enrich.flush_rows,
             age_max: config.enrich.flush_s.map_or(flush_default, Duration::from_secs),
             ..FlushLimits::default()
         };
-        Ok(Self { lake, enricher, database, flush })
+        Ok(Self { lake, enricher, database, overrides, flush })
     }
 
     /// Reads the source into the lake until `stop`, or until `stop_at` is committed in partition 0.
@@ -117,9 +119,23 @@ impl Worker {
         let work = run_worker(config, source, &mut self.lake, &enrich, metrics, stop);
         tokio::select! {
             ended = work => Ok(ended?),
-            never = geo::watch(self.database, GEO_POLL) => match never {},
+            never = geo::watch(self.database, FILES_POLL) => match never {},
+            never = overrides::watch(self.overrides, FILES_POLL) => match never {},
         }
     }
+}
+
+/// The network database that the configuration names. Reading it takes a moment.
+pub(crate) async fn open_database(config: &Config) -> Result<Arc<Database>> {
+    let files = config.enrich.geo_databases.clone();
+    let opened = tokio::task::spawn_blocking(move || Database::open(&files)).await;
+    Ok(Arc::new(opened.context("open the network database")?.context("open the network database")?))
+}
+
+/// The overrides that the configuration names; none where it names no file.
+pub(crate) fn open_overrides(config: &Config) -> Result<Arc<OverridesFile>> {
+    let file = config.enrich.overrides_file.as_deref();
+    Ok(Arc::new(OverridesFile::open(file).context("open the overrides")?))
 }
 
 /// The key of `endpoint_id`, made where there is none. Only its owner may read it.

@@ -3,12 +3,13 @@
 use std::hash::Hasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use siphasher::sip::SipHasher24;
 
 /// Bits of an IPv4 address that are kept in `client_net`.
-const NET_BITS_V4: u32 = 24;
+const NET_BITS_V4: u8 = 24;
 /// Bits of an IPv6 address that are kept in `client_net`: what a site is usually given.
-const NET_BITS_V6: u32 = 48;
+const NET_BITS_V6: u8 = 48;
 /// Bits of an IPv6 address that tell one client from another: within a /64 a client changes its address at will.
 const CLIENT_BITS_V6: u32 = 64;
 
@@ -36,13 +37,21 @@ impl std::fmt::Debug for EndpointKey {
 pub fn client_net(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
-            let net = Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << (u32::BITS - NET_BITS_V4)));
+            let net = Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << (u32::BITS - u32::from(NET_BITS_V4))));
             format!("{net}/{NET_BITS_V4}")
         }
         IpAddr::V6(v6) => {
-            let net = Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << (u128::BITS - NET_BITS_V6)));
+            let net = Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << (u128::BITS - u32::from(NET_BITS_V6))));
             format!("{net}/{NET_BITS_V6}")
         }
+    }
+}
+
+/// Bits of `client_net` in the family of this network.
+pub const fn client_net_bits(net: &IpNet) -> u8 {
+    match net {
+        IpNet::V4(_) => NET_BITS_V4,
+        IpNet::V6(_) => NET_BITS_V6,
     }
 }
 

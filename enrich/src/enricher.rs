@@ -5,11 +5,12 @@ use std::sync::Arc;
 use whopulls_schemas::config::IpMode;
 use whopulls_schemas::raw::RawAccess;
 
-use crate::attribute::{Attribution, RULES_VERSION, attribute};
+use crate::attribute::attribute;
 use crate::client::{Client, recognize};
 use crate::endpoint::{EndpointKey, client_net, endpoint_id, ip_version};
-use crate::event::{Enriched, Event, Organization};
+use crate::event::{Enriched, Event};
 use crate::geo::{Database, Located};
+use crate::overrides::{OverridesFile, Subject, versions};
 
 /// Derives the columns that no record holds. Total: what is unknown is `None`.
 #[derive(Debug)]
@@ -17,12 +18,19 @@ pub struct Enricher {
     database: Arc<Database>,
     key: EndpointKey,
     ip_mode: IpMode,
+    overrides: Arc<OverridesFile>,
 }
 
 impl Enricher {
     /// An enricher over a database, with the key of `endpoint_id`.
-    pub const fn new(database: Arc<Database>, key: EndpointKey, ip_mode: IpMode) -> Self {
-        Self { database, key, ip_mode }
+    pub fn new(database: Arc<Database>, key: EndpointKey, ip_mode: IpMode) -> Self {
+        Self { database, key, ip_mode, overrides: Arc::default() }
+    }
+
+    /// The same under overrides.
+    #[must_use]
+    pub fn with_overrides(self, overrides: Arc<OverridesFile>) -> Self {
+        Self { overrides, ..self }
     }
 
     /// Derives. A client that asked not to be tracked has neither endpoint, network nor organization.
@@ -39,25 +47,25 @@ impl Enricher {
 
     fn place(&self, raw: &RawAccess) -> Enriched {
         let snapshot = self.database.snapshot();
-        let enriched_with = Some(format!("{} rules-{RULES_VERSION}", snapshot.version()));
-        let untracked = Event::is_untracked(raw);
+        let overrides = self.overrides.current();
+        let enriched_with = Some(versions(&snapshot, &overrides));
         let Some(address) = raw.client_ip else {
-            let claim = raw.claim.as_ref().filter(|_| !untracked);
-            let org = claim.and_then(|claim| organization(attribute(&Located::default()).with_claim(claim)));
-            return Enriched { org, enriched_with, ..Enriched::default() };
+            let claim = raw.claim.as_ref().filter(|_| !Event::is_untracked(raw));
+            let base = attribute(&Located::default());
+            let (org, ruled_out_by) = overrides.decide(Subject::Unknown, None, &base, claim).into_columns();
+            return Enriched { org, ruled_out_by, enriched_with, ..Enriched::default() };
         };
+        let subject = Subject::Address(address);
         let located = snapshot.lookup(address);
         let country = located.country.map(str::to_owned);
-        if untracked {
+        if Event::is_untracked(raw) || overrides.opts_out(subject) {
             return Enriched { country, enriched_with, ..Enriched::default() };
         }
         let attribution = attribute(&located);
-        let attribution = match &raw.claim {
-            Some(claim) => attribution.with_claim(claim),
-            None => attribution,
-        };
-        let network_kind = Some(attribution.network_kind.as_str().to_owned());
-        let (cloud, cloud_region) = attribution.cloud.clone().map(|cloud| (cloud.name, cloud.region)).unzip();
+        let cloud = attribution.cloud.clone();
+        let decided = overrides.decide(subject, located.asn, &attribution, raw.claim.as_ref());
+        let network_kind = Some(decided.network_kind.as_str().to_owned());
+        let (org, ruled_out_by) = decided.into_columns();
         let keeps_network = self.ip_mode == IpMode::Net;
         Enriched {
             endpoint_id: Some(endpoint_id(&self.key, address)),
@@ -72,26 +80,14 @@ impl Enricher {
             asn: located.asn,
             as_name: located.as_name.map(str::to_owned),
             network_kind,
-            cloud,
-            cloud_region: cloud_region.flatten(),
-            org: organization(attribution),
+            cloud: cloud.as_ref().map(|cloud| cloud.name.clone()),
+            cloud_region: cloud.and_then(|cloud| cloud.region),
+            org,
+            ruled_out_by,
             enriched_with,
             ..Enriched::default()
         }
     }
-}
-
-/// The columns of the organization.
-fn organization(attribution: Attribution) -> Option<Organization> {
-    let evidence = attribution.evidence.iter().map(ToString::to_string).collect();
-    attribution.organization.map(|organization| Organization {
-        id: organization.id,
-        name: Some(organization.name),
-        domain: organization.domain,
-        kind: Some(organization.kind.as_str().to_owned()),
-        confidence: Some(organization.confidence),
-        evidence,
-    })
 }
 
 /// What the user agent alone says; network and behaviour are not weighed yet.

@@ -8,6 +8,7 @@ pub mod event;
 pub mod geo;
 pub mod io;
 pub mod lake;
+pub mod overrides;
 pub mod worker;
 
 pub use enricher::Enricher;

@@ -12,6 +12,6 @@ pub use format::{Format, with_thousands, write};
 pub use http::{ServeConfig, ServeError, serve};
 pub use io::LakeError;
 pub use organizations::{
-    Class, Coverage, LIMIT_DEFAULT, LIMIT_MAX, Organization, OrganizationsAnswer, OrganizationsQuery, PerClass,
-    organizations, organizations_csv, organizations_json, organizations_table,
+    Class, Coverage, DayRange, LIMIT_DEFAULT, LIMIT_MAX, Organization, OrganizationsAnswer, OrganizationsQuery,
+    PerClass, days_between, organizations, organizations_csv, organizations_json, organizations_table,
 };

@@ -40,7 +40,7 @@ fn many(network_kind: NetworkKind, what: &'static str, word: Option<String>) -> 
     Attribution { network_kind, evidence: vec![Evidence::File { what, word }], ..unknown() }
 }
 
-/// GeoIP2's user types and IPinfo's types.
+/// The user types of `GeoIP2` and the types of `IPinfo`.
 fn kind_of(word: &str) -> Option<NetworkKind> {
     Some(match word.to_ascii_lowercase().as_str() {
         "business" => NetworkKind::Business,
@@ -73,7 +73,7 @@ fn organization(located: &Located<'_>, kind: NetworkKind) -> Option<(Organizatio
     };
     let name = said.organization.filter(|name| !is_providers(name))?;
     let of_provider = |domain: &&str| serving.and_then(|known: Known<'_>| known.domain) == Some(domain);
-    let is_own = |domain: &&str| !of_provider(domain) && !domain.ends_with(".arpa");
+    let is_own = |domain: &&str| !of_provider(domain) && !domain.to_ascii_lowercase().ends_with("arpa");
     let domain = said.domain.filter(is_own).map(str::to_ascii_lowercase);
     let confidence = if domain.is_some() { CONFIDENCE_FILE } else { CONFIDENCE_FILE_NAME };
     let name = clean(name);

@@ -141,7 +141,8 @@ fn evidence(events: &[&Event]) -> ArrayRef {
     for event in events {
         match organization(event) {
             Some(organization) => lists.append_value(organization.evidence.iter().map(Some)),
-            None => lists.append_null(),
+            None if event.enriched.ruled_out_by.is_empty() => lists.append_null(),
+            None => lists.append_value(event.enriched.ruled_out_by.iter().map(Some)),
         }
     }
     Arc::new(lists.finish())

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
 use arrow::array::temporal_conversions::timestamp_us_to_datetime;
-use arrow::array::types::Date32Type;
+use arrow::array::types::{Date32Type, TimestampMicrosecondType};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{max, min};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -42,13 +43,21 @@ fn encode_day(day: i32, mut events: Vec<&Event>) -> Result<EncodedFile, EncodeEr
     let date = date_text(day);
     let batch =
         without_date(&record_batch(&events)?).map_err(|source| EncodeError::Arrow { rows: events.len(), source })?;
-    let bytes = parquet_bytes(&batch).map_err(|source| EncodeError::Parquet {
-        rows: events.len(),
-        date: date.clone(),
-        source,
-    })?;
+    encode_sorted(&date, &batch)
+}
+
+/// Encodes rows of one day that are sorted already and have no column `date`.
+///
+/// # Errors
+/// Only when schema and code disagree.
+pub(crate) fn encode_sorted(date: &str, batch: &RecordBatch) -> Result<EncodedFile, EncodeError> {
+    let date = date.to_owned();
+    let bytes = match parquet_bytes(batch) {
+        Ok(bytes) => bytes.into(),
+        Err(source) => return Err(EncodeError::Parquet { rows: batch.num_rows(), date, source }),
+    };
     let name = format!("part-{}.parquet", Uuid::now_v7());
-    Ok(EncodedFile { date, name, bytes: bytes.into(), stats: statistics(&events).to_string() })
+    Ok(EncodedFile { date, name, bytes, stats: statistics(batch).to_string() })
 }
 
 fn sort_key(event: &Event) -> (Option<&str>, Option<&str>, UnixMicros) {
@@ -92,7 +101,7 @@ fn parquet_bytes(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
 }
 
 /// Delta's statistics of the columns that a file is sorted by.
-fn statistics(events: &[&Event]) -> Value {
+fn statistics(batch: &RecordBatch) -> Value {
     let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
     let mut text = |name: &str, values: &mut dyn Iterator<Item = Option<&str>>| {
         let (mut null_count, mut min, mut max) = (0_u64, None, None);
@@ -114,15 +123,20 @@ fn statistics(events: &[&Event]) -> Value {
         }
         nulls.insert(name.to_owned(), json!(null_count));
     };
-    text(column::PACKAGE, &mut events.iter().map(|event| sort_key(event).0));
-    text(column::ORG_ID, &mut events.iter().map(|event| sort_key(event).1));
-    let moments = || events.iter().map(|event| event.raw.ts.0);
-    if let (Some(first), Some(last)) = (moments().min(), moments().max()) {
-        least.insert(column::TS.to_owned(), json!(millisecond_text(first)));
-        greatest.insert(column::TS.to_owned(), json!(millisecond_text(last.saturating_add(999))));
+    for name in [column::PACKAGE, column::ORG_ID] {
+        if let Some(values) = batch.column_by_name(name).and_then(|values| values.as_string_opt::<i32>()) {
+            text(name, &mut values.iter());
+        }
     }
-    nulls.insert(column::TS.to_owned(), json!(0));
-    json!({ "numRecords": events.len(), "minValues": least, "maxValues": greatest, "nullCount": nulls })
+    let moments = batch.column_by_name(column::TS).and_then(|ts| ts.as_primitive_opt::<TimestampMicrosecondType>());
+    if let Some(moments) = moments {
+        if let (Some(first), Some(last)) = (min(moments), max(moments)) {
+            least.insert(column::TS.to_owned(), json!(millisecond_text(first)));
+            greatest.insert(column::TS.to_owned(), json!(millisecond_text(last.saturating_add(999))));
+        }
+        nulls.insert(column::TS.to_owned(), json!(0));
+    }
+    json!({ "numRecords": batch.num_rows(), "minValues": least, "maxValues": greatest, "nullCount": nulls })
 }
 
 /// Delta's statistics know milliseconds: the least is rounded down here, the greatest up by the caller.

@@ -7,6 +7,7 @@ mod file;
 pub use action::{Action, action};
 pub use columns::record_batch;
 pub use file::encode_files;
+pub(crate) use file::encode_sorted;
 
 use thiserror::Error;
 use whopulls_schemas::raw::RawAccess;
@@ -54,6 +55,8 @@ pub struct Enriched {
     pub cloud_region: Option<String>,
     /// The organization.
     pub org: Option<Organization>,
+    /// Without an organization: the overrides that said so.
+    pub ruled_out_by: Vec<String>,
     /// The versions of the databases and rules used.
     pub enriched_with: Option<String>,
 }

@@ -114,10 +114,8 @@ pub fn agreement<'a>(
     for (asn, name, label) in labels {
         let known = overlay.get(asn).map(OverlayRow::known);
         let located = Located { asn: Some(asn), as_name: Some(name), known, ..Located::default() };
-        let said = match attribute(&located).network_kind {
-            NetworkKind::Mobile => NetworkKind::Isp,
-            kind => kind,
-        };
+        let kind = attribute(&located).network_kind;
+        let said = if kind == NetworkKind::Mobile { NetworkKind::Isp } else { kind };
         by_kind.entry(label.to_owned()).or_default().labelled += 1;
         let of_kind = by_kind.entry(said.as_str().to_owned()).or_default();
         of_kind.said += 1;
@@ -128,7 +126,7 @@ pub fn agreement<'a>(
 
 impl OverlayRow {
     /// What the line says of its network.
-    pub(super) fn known(&self) -> Known<'_> {
+    pub(crate) fn known(&self) -> Known<'_> {
         Known {
             kind: self.kind,
             organization: &self.organization,

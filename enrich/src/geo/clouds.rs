@@ -104,7 +104,7 @@ fn prefix(text: &str) -> Option<(u128, u8)> {
     match address {
         IpAddr::V4(address) if bits <= V4_BITS => Some((address.to_bits().into(), bits + V6_BITS - V4_BITS)),
         IpAddr::V6(address) if bits <= V6_BITS => Some((address.to_bits(), bits)),
-        _ => None,
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
 }
 

@@ -38,6 +38,7 @@ pub struct Located<'a> {
 
 /// What files of the operator say about an address, each thing from the uppermost file that says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a yes of its own in files")]
 pub struct Said<'a> {
     /// Who provides the connection.
     pub isp: Option<&'a str>,
@@ -57,7 +58,7 @@ pub struct Said<'a> {
     pub hosting: bool,
 }
 
-impl<'a> Said<'a> {
+impl Said<'_> {
     /// What is said here, and what the other says where this is silent.
     #[must_use]
     pub(super) fn or(self, other: Self) -> Self {

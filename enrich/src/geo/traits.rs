@@ -7,8 +7,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::located::Said;
 
-/// The words of a record, whoever made it: GeoIP2's ISP, Domain, Connection-Type and Anonymous-IP files and IPinfo's company and
-/// privacy files have them at the top, an Enterprise file below `traits`.
+/// The words of a record, whoever made it: files of networks, domains, connections and anonymous addresses have them at the top, MaxMind's
+/// Enterprise file below `traits`. `docs/attribution.md` names the files.
 #[derive(Debug, Default)]
 pub(super) struct Traits<'a> {
     said: Said<'a>,
@@ -27,7 +27,7 @@ impl<'a> Traits<'a> {
             "domain" => said.domain = value.text(),
             "user_type" | "type" => said.user_type = value.text(),
             "connection_type" => {
-                said.cellular |= value.text().is_some_and(|kind| kind.eq_ignore_ascii_case("cellular"))
+                said.cellular |= value.text().is_some_and(|kind| kind.eq_ignore_ascii_case("cellular"));
             }
             "is_tor_exit_node" | "tor" => said.tor |= value.is_yes(),
             "is_anonymous_vpn" | "is_public_proxy" | "is_residential_proxy" | "vpn" | "proxy" | "relay" => {
@@ -76,7 +76,7 @@ impl<'a> Leaf<'a> {
     fn text(self) -> Option<&'a str> {
         match self {
             Self::Text(text) if !text.is_empty() => Some(text),
-            _ => None,
+            Self::Text(_) | Self::Yes(_) | Self::Other => None,
         }
     }
 

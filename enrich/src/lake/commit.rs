@@ -58,8 +58,14 @@ impl Lake {
                     Err(stale.into())
                 };
             }
-            if let Some(committed) = self.try_commit(request).await? {
-                return Ok(committed);
+            let operation = DeltaOperation::Write {
+                mode: SaveMode::Append,
+                partition_by: Some(vec![column::DATE.to_owned()]),
+                predicate: None,
+            };
+            let properties = CommitProperties::default().with_application_transactions(transactions(request));
+            if let Some(version) = self.try_commit(adds(request.files, request.now), operation, properties).await? {
+                return Ok(Committed { version });
             }
         }
         Err(CommitError::Contended { table: self.url().to_owned(), attempts: ROUNDS_MAX })
@@ -77,7 +83,7 @@ impl Lake {
     }
 
     /// Whether the table already names all of these files, which it can only do if an earlier try went through.
-    fn holds(&self, files: &[DataFile]) -> Result<bool, CommitError> {
+    pub(super) fn holds(&self, files: &[DataFile]) -> Result<bool, CommitError> {
         if files.is_empty() {
             return Ok(false);
         }
@@ -90,15 +96,14 @@ impl Lake {
     }
 
     /// One round, built on the snapshot that was just compared. `None`: another writer won, look again.
-    async fn try_commit(&mut self, request: CommitRequest<'_>) -> Result<Option<Committed>, CommitError> {
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: Some(vec![column::DATE.to_owned()]),
-            predicate: None,
-        };
-        let properties = CommitProperties::default().with_application_transactions(transactions(request));
+    pub(super) async fn try_commit(
+        &mut self,
+        actions: Vec<Action>,
+        operation: DeltaOperation,
+        properties: CommitProperties,
+    ) -> Result<Option<u64>, CommitError> {
         let state = self.table.snapshot().map_err(|source| self.read_error(source))?;
-        let commit = CommitBuilder::from(properties).with_actions(adds(request)).build(
+        let commit = CommitBuilder::from(properties).with_actions(actions).build(
             Some(state.snapshot()),
             self.table.log_store(),
             operation,
@@ -114,7 +119,7 @@ impl Lake {
         if let Err(error) = landed.await {
             tracing::warn!(%error, version, "checkpoint of the lake table failed; the next one tries again");
         }
-        Ok(Some(Committed { version }))
+        Ok(Some(version))
     }
 
     fn uncertain(&self, source: DeltaTableError) -> CommitError {
@@ -145,17 +150,17 @@ fn transactions(request: CommitRequest<'_>) -> Vec<Transaction> {
     transactions
 }
 
-fn adds(request: CommitRequest<'_>) -> Vec<Action> {
+pub(super) fn adds(files: &[DataFile], now: UnixMicros) -> Vec<Action> {
     let add = |file: &DataFile| {
         Action::Add(Add {
             path: file.path.clone(),
             partition_values: HashMap::from([(column::DATE.to_owned(), Some(file.date.clone()))]),
             size: i64::try_from(file.byte_count).unwrap_or(i64::MAX),
-            modification_time: request.now.0 / 1000,
+            modification_time: now.0 / 1000,
             data_change: true,
             stats: Some(file.stats.clone()),
             ..Add::default()
         })
     };
-    request.files.iter().map(add).collect()
+    files.iter().map(add).collect()
 }

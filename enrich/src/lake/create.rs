@@ -18,24 +18,41 @@ use super::{CHECKPOINT_INTERVAL, Lake, LakeError};
 /// Tries of "open, else create, else open" when several processes start on an empty folder.
 const ATTEMPTS_MAX: u32 = 3;
 
+/// The table that is there.
+pub(super) async fn open(opened: OpenedStore) -> Result<Lake, LakeError> {
+    let table_name = opened.url.to_string();
+    let (log_store, store) = log_of(opened);
+    if exists(&log_store, &table_name).await? {
+        return load(log_store, store, &table_name).await;
+    }
+    Err(LakeError::NoTable { table: table_name })
+}
+
 pub(super) async fn open_or_create(opened: OpenedStore) -> Result<Lake, LakeError> {
     let table_name = opened.url.to_string();
-    let store: Arc<dyn object_store::ObjectStore> =
-        Arc::new(PrefixStore::new(Arc::clone(&opened.root), opened.prefix.clone()));
-    let log_store = default_logstore(Arc::clone(&store), opened.root, &opened.url, &StorageConfig::default());
+    let (log_store, store) = log_of(opened);
     let mut last_error = None;
     for _ in 0..ATTEMPTS_MAX {
-        let exists = log_store.is_delta_table_location().await;
-        let exists =
-            exists.map_err(|source| LakeError::Read { table: table_name.clone(), source: Box::new(source) })?;
         // A failure may only say that another process was faster: the next round looks again.
-        last_error = if exists { None } else { create(&log_store).await.err() };
+        last_error = if exists(&log_store, &table_name).await? { None } else { create(&log_store).await.err() };
         if last_error.is_none() {
             return load(log_store, store, &table_name).await;
         }
     }
     let source = Box::new(last_error.unwrap_or(DeltaTableError::NotInitialized));
     Err(LakeError::Create { table: table_name, source })
+}
+
+fn log_of(opened: OpenedStore) -> (LogStoreRef, Arc<dyn object_store::ObjectStore>) {
+    let store: Arc<dyn object_store::ObjectStore> =
+        Arc::new(PrefixStore::new(Arc::clone(&opened.root), opened.prefix.clone()));
+    let log_store = default_logstore(Arc::clone(&store), opened.root, &opened.url, &StorageConfig::default());
+    (log_store, store)
+}
+
+async fn exists(log_store: &LogStoreRef, name: &str) -> Result<bool, LakeError> {
+    let exists = log_store.is_delta_table_location().await;
+    exists.map_err(|source| LakeError::Read { table: name.to_owned(), source: Box::new(source) })
 }
 
 async fn load(

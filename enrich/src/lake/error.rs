@@ -25,6 +25,12 @@ pub enum LakeError {
         #[source]
         source: object_store::Error,
     },
+    /// There is no table there.
+    #[error("there is no table at {table} yet; the worker makes it with its first commit")]
+    NoTable {
+        /// Its URL.
+        table: String,
+    },
     /// The table is not there and cannot be made.
     #[error("create table at {table}")]
     Create {
@@ -52,6 +58,15 @@ pub enum LakeError {
         column: String,
         /// What differs.
         problem: String,
+    },
+    /// The files in the table's folder cannot be read.
+    #[error("list the files of the table at {table}")]
+    List {
+        /// Its URL.
+        table: String,
+        /// What the store said.
+        #[source]
+        source: object_store::Error,
     },
     /// A data file cannot be written.
     #[error("write data file {path}")]

@@ -4,10 +4,16 @@
 //! [`whopulls_schemas::progress`]). It is made only if the table still says, for every partition in it, the offset that the
 //! batch started from. `docs/decisions/0002-table-format.md` has the reasons.
 
+pub mod change;
 mod commit;
 mod create;
 mod error;
+mod folder;
+mod forget;
+mod read;
+mod rewrite;
 mod store;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +27,11 @@ use whopulls_schemas::progress::{node_app_id, partition_app_id};
 
 pub use commit::{CommitRequest, Committed};
 pub use error::{CommitError, LakeError, Stale};
+pub use folder::{FileState, FolderFile};
+pub use forget::{FORGET_COLUMNS, Forgotten};
+pub use rewrite::{DayChange, LiveFile, RewriteError, Rules};
 pub use store::{OpenedStore, open_store, table_url};
+pub use tally::{Counts, Holder, Tally, Transition};
 
 use crate::worker::source::{Offset, Partition};
 
@@ -88,7 +98,15 @@ impl Lake {
         Self::open_or_create_in(open_store(location, options)?).await
     }
 
-    /// The same on a store that is open already.
+    /// Opens the table that is there, and makes none.
+    ///
+    /// # Errors
+    /// When there is none, the store does not answer, or the table there has other columns.
+    pub async fn open(location: &str, options: &BTreeMap<String, String>) -> Result<Self, LakeError> {
+        create::open(open_store(location, options)?).await
+    }
+
+    /// As [`Self::open_or_create`], on a store that is open already.
     ///
     /// # Errors
     /// When the store does not answer, or the table there has other columns.

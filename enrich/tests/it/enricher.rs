@@ -8,6 +8,7 @@ use whopulls_enrich::Enricher;
 use whopulls_enrich::endpoint::EndpointKey;
 use whopulls_enrich::event::Enriched;
 use whopulls_enrich::geo::Database;
+use whopulls_enrich::overrides::OverridesFile;
 use whopulls_schemas::UnixMicros;
 use whopulls_schemas::config::IpMode;
 use whopulls_schemas::raw::{Claim, ClaimBy, Kind, RawAccess};
@@ -72,4 +73,34 @@ fn an_organization_that_says_who_it_is_is_believed_from_a_cloud_unless_it_asked_
     assert_eq!(without_address.org.map(|org| org.id).as_deref(), Some("acme.example"));
     let untracked = enriched(IpMode::Net, |raw| (raw.dnt, raw.claim) = (true, claim()));
     assert_eq!(untracked.org, None);
+}
+
+#[test]
+fn overrides_name_networks_take_organizations_away_and_say_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("overrides.toml");
+    let under = |overrides: &str, address: [u8; 4]| {
+        std::fs::write(&path, overrides).expect("a file");
+        let file = Arc::new(OverridesFile::open(Some(&path)).expect("right"));
+        let key = EndpointKey::new([7; EndpointKey::BYTES]);
+        let mut raw = RawAccess::new(Uuid::nil(), UnixMicros(0), Kind::File, "GET", "/a", 200);
+        raw.client_ip = Some(IpAddr::from(address));
+        Enricher::new(Arc::clone(&DATABASE), key, IpMode::Net).with_overrides(file).enrich(&raw)
+    };
+    let acme = "[[organization]]\nid = 'acme.example'\nname = 'Acme'\n";
+    let named =
+        under(&format!("{acme}[[network]]\nnet = '10.7.0.0/16'\norganization = 'acme.example'\n"), [10, 7, 1, 1]);
+    let org = named.org.expect("an override names it, although it is private");
+    assert_eq!(
+        (org.id.as_str(), org.confidence, org.evidence),
+        ("acme.example", Some(1.0), vec!["override:net:10.7.0.0/16".to_owned()])
+    );
+    assert_eq!(named.network_kind.as_deref(), Some("private"), "the organization's kind is not known");
+    assert!(named.enriched_with.is_some_and(|versions| versions.contains(" overrides-")));
+    let ruled_out = under("[[network]]\nasn = 15169\nkind = 'vpn'\n", [8, 8, 8, 8]);
+    assert_eq!((ruled_out.org, ruled_out.network_kind.as_deref()), (None, Some("vpn")));
+    assert_eq!(ruled_out.ruled_out_by, ["override:as15169"]);
+    let out = under("opt_out = ['8.8.8.8']\n", [8, 8, 8, 8]);
+    assert_eq!((out.endpoint_id, out.client_net, out.asn, out.network_kind, out.org), (None, None, None, None, None));
+    assert!(out.country.is_some(), "as for a client that asked not to be tracked");
 }

@@ -6,5 +6,6 @@ mod enricher;
 mod kafka;
 mod lake;
 mod lost_answer;
+mod rewrite;
 mod support;
 mod worker;

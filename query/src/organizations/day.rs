@@ -22,6 +22,30 @@ pub(super) fn range(from: Option<&str>, to: Option<&str>) -> Result<(Option<Day>
     }
 }
 
+/// Days as the table writes them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DayRange {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// The days from one to another, both included; open where one is not given.
+///
+/// # Errors
+/// A day that is not one, or an end before the beginning.
+pub fn days_between(from: Option<&str>, to: Option<&str>) -> Result<DayRange, QueryError> {
+    range(from, to)?;
+    Ok(DayRange { from: from.map(str::to_owned), to: to.map(str::to_owned) })
+}
+
+impl DayRange {
+    /// Whether a day as the table writes it is among them.
+    pub fn contains(&self, day: &str) -> bool {
+        // Days of this shape are in order as texts.
+        self.from.as_deref().is_none_or(|from| from <= day) && self.to.as_deref().is_none_or(|to| day <= to)
+    }
+}
+
 fn day(parameter: &'static str, text: &str) -> Result<Day, QueryError> {
     let shaped = text.len() == 10
         && text.chars().enumerate().all(|(index, letter)| match index {

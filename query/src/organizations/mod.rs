@@ -11,6 +11,7 @@ use serde::Serialize;
 
 pub(crate) use coverage::percentages;
 pub use coverage::{Class, Coverage, PerClass};
+pub use day::{DayRange, days_between};
 pub use print::{organizations_csv, organizations_json, organizations_table};
 
 use crate::engine::{Engine, QueryError, Snapshot, coverage_where};

@@ -6,6 +6,7 @@
 mod environment;
 mod gateway;
 mod mistake;
+mod overrides;
 mod read;
 mod route;
 mod secret;
@@ -17,6 +18,7 @@ pub use gateway::{
     TlsConfig, Trust,
 };
 pub use mistake::{Mistake, Mistakes, Place};
+pub use overrides::{NetworkMeaning, NetworkName, OverrideNetwork, OverrideOrganization, OverridesConfig};
 pub use route::{
     Blobs, Fallback, FilePattern, FileRoute, IndexRoute, Manifests, Notice, OciRoute, OtherRoute, PixelRoute,
     RouteConfig, RouteRule, TelemetryRoute, TokenMode,

@@ -139,6 +139,8 @@ pub struct EnrichConfig {
     pub flush_s: Option<u64>,
     /// A network database to use in place of the embedded one.
     pub geo_databases: Vec<PathBuf>,
+    /// What the operator knows of networks and organizations (`overrides.toml`). Absent: nothing.
+    pub overrides_file: Option<PathBuf>,
     /// The file of the key of `endpoint_id`; made at the first start.
     pub endpoint_key_file: Option<PathBuf>,
     /// What the lake keeps of a client's address.
@@ -151,13 +153,14 @@ pub(super) fn enrich(mut section: Section<'_, '_>) -> Option<EnrichConfig> {
     let flush_rows = section.optional("flush_rows", read::number(1..=10_000_000)).unwrap_or(250_000);
     let flush_s = section.optional("flush_s", read::number(1..=3600));
     let geo_databases = section.optional("geo_databases", read::list(read::path)).unwrap_or_default();
+    let overrides_file = section.optional("overrides_file", read::path);
     let endpoint_key_file = section.optional("endpoint_key_file", read::path);
     let words = &[("net", IpMode::Net), ("drop", IpMode::Drop)];
     let ip_mode = section.optional("ip_mode", read::word(words)).unwrap_or(IpMode::Net);
     let admin_listen = section.optional("admin_listen", read::socket);
     section.finish();
     let flush_rows = usize::try_from(flush_rows).ok()?;
-    Some(EnrichConfig { flush_rows, flush_s, geo_databases, endpoint_key_file, ip_mode, admin_listen })
+    Some(EnrichConfig { flush_rows, flush_s, geo_databases, overrides_file, endpoint_key_file, ip_mode, admin_listen })
 }
 
 /// Where the lake stands.

@@ -3,3 +3,4 @@
 mod config;
 mod contract;
 mod decode;
+mod overrides;

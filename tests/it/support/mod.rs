@@ -2,6 +2,7 @@
 
 pub(crate) mod kafka;
 pub(crate) mod load;
+pub(crate) mod past;
 pub(crate) mod pipe;
 pub(crate) mod process;
 pub(crate) mod records;
