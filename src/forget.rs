@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
@@ -10,6 +12,7 @@ use whopulls_enrich::endpoint::client_net_bits;
 use whopulls_enrich::io::clock;
 use whopulls_enrich::lake::change::RowChange;
 use whopulls_enrich::lake::{FORGET_COLUMNS, FileState, FolderFile, Forgotten, Lake, LiveFile, Rules, Tally};
+use whopulls_schemas::config::LakeUrl;
 
 use crate::configuration::ConfigArguments;
 use crate::overrides::{bar, days_between, open_lake, print};
@@ -77,8 +80,9 @@ impl Whom {
 /// `whopulls forget`.
 pub(crate) async fn forget(arguments: &ConfigArguments, forget: &ForgetArguments) -> Result<()> {
     let whom = forget.whom.read()?;
+    let config = arguments.read()?;
     let mut erasure = Erasure {
-        lake: open_lake(&arguments.read()?).await?,
+        lake: open_lake(&config).await?,
         whom,
         change: if forget.delete { RowChange::Delete } else { RowChange::Anonymize },
     };
@@ -90,8 +94,37 @@ pub(crate) async fn forget(arguments: &ConfigArguments, forget: &ForgetArguments
     if let Forgotten::Organization(_) = erasure.whom {
         erasure.lake.forget_log().await.context("remove the log of earlier versions")?;
     }
-    let kept_young = erasure.remove_files(forget.workers_stopped).await?;
+    let mut kept_young = erasure.remove_files(forget.workers_stopped).await?;
+    if let Some(LakeUrl::Folder(folder)) = config.lake_url() {
+        kept_young += remove_half_written(&folder, forget.workers_stopped)?;
+    }
     erasure.prove(kept_young).await
+}
+
+/// A writer that died may have left half a file beside the day's files, under a name that no listing of the table shows
+/// (`part-….parquet#1`). What it holds cannot be read, so it goes whatever it is. Gives how many are too young for that.
+fn remove_half_written(lake: &Path, workers_stopped: bool) -> Result<u64> {
+    let mut kept_young = 0;
+    for day in read_folder(lake)?.into_iter().filter(|entry| entry.is_dir()) {
+        for file in read_folder(&day)? {
+            let is_half = file.file_name().is_some_and(|name| name.to_string_lossy().contains(".parquet#"));
+            // Gone meanwhile: its writer finished it.
+            let Some(written) = file.metadata().ok().filter(|_| is_half) else { continue };
+            let written_us = written.mtime().saturating_mul(1_000_000);
+            if workers_stopped || clock::now().0.saturating_sub(written_us) > ABANDONED_AFTER_US {
+                std::fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
+            } else {
+                kept_young += 1;
+            }
+        }
+    }
+    Ok(kept_young)
+}
+
+fn read_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    paths.collect::<std::io::Result<_>>().with_context(|| format!("list {}", folder.display()))
 }
 
 struct Erasure {
@@ -198,7 +231,7 @@ impl Erasure {
         }
         ensure!(
             kept_young == 0,
-            "{kept_young} files that no version names hold something of them and are younger than a day: a worker may be about to commit them. \
+            "{kept_young} files that no version names hold something of them, or are half written, and are younger than a day: a worker may be about to commit them. \
              Run this again in a day, or now with --workers-stopped while no worker runs"
         );
         ensure!((in_table, in_folder, in_log) == (0, 0, 0), "not everything is erased; run this again");

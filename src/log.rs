@@ -6,9 +6,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::Command;
 
-/// What the libraries of the table say at INFO is for their makers, and librdkafka calls every lost connection an error: the
+/// What the libraries of the table say at INFO is for their makers; a commit that another writer was faster than is an error to them and a
+/// round more to us; and librdkafka calls every lost connection an error: the
 /// roles say themselves what does not answer.
-const QUIET: &str = "buoyant_kernel=warn,deltalake_core=warn,librdkafka=off,rdkafka=off";
+const QUIET: &str =
+    "buoyant_kernel=warn,deltalake_core=warn,deltalake_core::kernel::transaction=off,librdkafka=off,rdkafka=off";
 
 /// Starts the log. Roles tell what they do; one-time commands only what went wrong. `WHOPULLS_LOG` says otherwise.
 pub(crate) fn start(command: &Command, json: bool) {

@@ -89,6 +89,12 @@ impl Past {
         let scope = if past.all { Scope::All } else { Scope::Overridden };
         let database = open_database(&config).await?;
         let overrides = open_overrides(&config)?.current();
+        if overrides.version().is_none() && !past.all {
+            bail!(
+                "no overrides are named: set `enrich.overrides_file` in the configuration; an empty file takes back what an earlier one said. \
+                 After an update of the network database, give --all"
+            );
+        }
         let mut lake = open_lake(&config).await?;
         let days = days_between(&mut lake, past.from.as_deref(), past.to.as_deref()).await?;
         Ok(Self { lake, judge: Reenricher::new(database.snapshot(), overrides, scope), days })
@@ -162,14 +168,7 @@ pub(crate) fn print(days: &BTreeMap<String, Tally>, changed: &str) -> Result<()>
         all.merge(tally);
     }
     let mut out = std::io::stdout().lock();
-    let mut transitions: Vec<(&Transition, &Counts)> = all.transitions.iter().collect();
-    transitions.sort_by_key(|(_, counts)| std::cmp::Reverse((counts.downloads, counts.events)));
-    for (transition, counts) in transitions.iter().take(TRANSITIONS_SHOWN_MAX) {
-        writeln!(out, "{} -> {}: {}", holder(&transition.from), holder(&transition.to), counted(counts))?;
-    }
-    if transitions.len() > TRANSITIONS_SHOWN_MAX {
-        writeln!(out, "and {} more", thousands((transitions.len() - TRANSITIONS_SHOWN_MAX) as u64))?;
-    }
+    write_transitions(&mut out, &all)?;
     for (date, tally) in days.iter().filter(|(_, tally)| !tally.transitions.is_empty()) {
         writeln!(out, "{date}: {}", counted(&tally.total()))?;
     }
@@ -181,6 +180,34 @@ pub(crate) fn print(days: &BTreeMap<String, Tally>, changed: &str) -> Result<()>
         days.len(),
         thousands(all.rows_read)
     )?;
+    Ok(())
+}
+
+/// A table, most downloads first.
+fn write_transitions(out: &mut impl std::io::Write, all: &Tally) -> Result<()> {
+    let mut transitions: Vec<(&Transition, &Counts)> = all.transitions.iter().collect();
+    transitions.sort_by_key(|(_, counts)| std::cmp::Reverse((counts.downloads, counts.events)));
+    let shown = transitions.iter().take(TRANSITIONS_SHOWN_MAX);
+    let rows: Vec<[String; 4]> = [["was", "is then", "events", "downloads"].map(str::to_owned)]
+        .into_iter()
+        .chain(shown.map(|(transition, counts)| {
+            let (from, to) = (holder(&transition.from), holder(&transition.to));
+            [from, to, thousands(counts.events), thousands(counts.downloads)]
+        }))
+        .collect();
+    if rows.len() == 1 {
+        return Ok(());
+    }
+    let width =
+        |column: fn(&[String; 4]) -> &String| rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0);
+    let (from_width, to_width) = (width(|row| &row[0]), width(|row| &row[1]));
+    for [from, to, events, downloads] in &rows {
+        writeln!(out, "{from:<from_width$}  {to:<to_width$}  {events:>12}  {downloads:>12}")?;
+    }
+    if transitions.len() > TRANSITIONS_SHOWN_MAX {
+        writeln!(out, "and {} more", thousands((transitions.len() - TRANSITIONS_SHOWN_MAX) as u64))?;
+    }
+    writeln!(out)?;
     Ok(())
 }
 

@@ -122,6 +122,15 @@ fn what_is_planned_is_what_changes_and_a_second_time_nothing_does() {
     case.run(&data, &["overrides", "apply"]);
     assert_eq!(commits(&data), version, "what is done is not done again");
 
+    let data_alone = data.to_str().expect("a text path");
+    let unnamed = whopulls(&["overrides", "apply", "--data", data_alone]);
+    assert!(!unnamed.success && unnamed.stderr.contains("overrides_file"), "{unnamed:?}");
+    let all = whopulls(&["overrides", "apply", "--all", "--data", data_alone]).expect_success();
+    assert!(
+        all.contains("changed: 0 events"),
+        "the database is the same, and leaving a file out takes nothing back: {all}"
+    );
+
     case.write_overrides("");
     case.run(&data, &["overrides", "apply"]);
     let left = differences(&before, &data);

@@ -95,6 +95,10 @@ impl Reenricher {
         if row.net.is_none() && row.asn.is_none() {
             return RowChange::Keep;
         }
+        // Leaving a file out takes nothing back; an empty one does.
+        if self.overrides.version().is_none() && Decided::is_overridden(&row.evidence) {
+            return RowChange::Keep;
+        }
         let (claim, said) = (row.claim(), row.said());
         let known = if claim.is_none() && said.is_none() {
             self.remembered(row)

@@ -189,3 +189,19 @@ async fn a_file_of_more_rows_than_a_chunk_becomes_sorted_files_and_loses_none() 
     }
     assert!(unsorted < files.len() as u64, "only where the next file begins: {unsorted}");
 }
+
+#[tokio::test]
+async fn a_worker_goes_on_when_the_log_that_it_read_is_removed() {
+    let folder = Folder::new();
+    let (mut worker, mut other) = (folder.lake().await, folder.lake().await);
+    add(&mut worker, &[old_event(1)]).await;
+    for seq in 2..6 {
+        add(&mut other, &[old_event(seq)]).await;
+    }
+    other.forget_log().await.expect("the log is removed");
+    add(&mut worker, &[old_event(6)]).await;
+    add(&mut other, &[old_event(7)]).await;
+    rewrite(&mut worker, &mut forget).await;
+    assert_eq!(folder.seqs().await, (1..8).collect::<Vec<i64>>());
+    assert_eq!(worker.positions("access.raw", &[0]).await.expect("positions"), BTreeMap::from([(0, None)]));
+}
