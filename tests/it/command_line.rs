@@ -26,7 +26,7 @@ fn check_reads_the_files_that_the_gateway_would_read() {
     let file = |name: &str| folder.path().join(name).display().to_string();
     let check = |tls: &str, upstream: &str| {
         let text = format!(
-            "[gateway]\nlisten = '127.0.0.1:0'\ntls_listen = '127.0.0.1:0'\n{tls}[[upstream]]\nid = 'u'\nurl = 'https://u.example.org'\n{upstream}"
+            "data = '/nowhere'\n[gateway]\nlisten = '127.0.0.1:0'\ntls_listen = '127.0.0.1:0'\n{tls}[[upstream]]\nid = 'u'\nurl = 'https://u.example.org'\n{upstream}"
         );
         std::fs::write(file("c.toml"), text).expect("a file");
         let output = whopulls(&["check", "--config", &file("c.toml")]);
