@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
-use whopulls_enrich::attribute::{Attribution, RULES_VERSION, attribute};
-use whopulls_enrich::geo::{Database, Located, Snapshot};
+use whopulls_enrich::attribute::{Attribution, attribute};
+use whopulls_enrich::geo::{Database, Located};
+use whopulls_enrich::overrides::{Decided, EVIDENCE_PREFIX, Overrides, Subject, versions};
 
 use crate::configuration::ConfigArguments;
+use crate::role::open_overrides;
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
@@ -38,20 +40,23 @@ struct Explanation<'a> {
     org_domain: Option<&'a str>,
     org_kind: Option<&'static str>,
     confidence: Option<f64>,
-    evidence: Vec<String>,
+    evidence: &'a [String],
     rule: &'static str,
-    data: String,
+    data: &'a str,
 }
 
 /// Says for each address whose it is, and why.
 pub(crate) fn explain(config: &ConfigArguments, arguments: &ExplainArguments) -> Result<()> {
-    let snapshot =
-        Database::open(&config.read()?.enrich.geo_databases).context("open the network database")?.snapshot();
+    let config = config.read()?;
+    let snapshot = Database::open(&config.enrich.geo_databases).context("open the network database")?.snapshot();
+    let overrides = open_overrides(&config)?.current();
+    let data = versions(&snapshot, &overrides);
     let mut out = std::io::stdout().lock();
     for (index, address) in arguments.addresses.iter().enumerate() {
         let located = snapshot.lookup(*address);
         let attribution = attribute(&located);
-        let explanation = explanation(*address, &located, &attribution, &snapshot);
+        let (decided, rule) = concluded(*address, &located, &attribution, &overrides);
+        let explanation = Explanation::of(*address, &located, &attribution, &decided, rule, &data);
         if arguments.json {
             writeln!(out, "{}", serde_json::to_string(&explanation).context("write as JSON")?)?;
         } else {
@@ -64,32 +69,58 @@ pub(crate) fn explain(config: &ConfigArguments, arguments: &ExplainArguments) ->
     Ok(())
 }
 
-fn explanation<'a>(
+/// What the databases say and the overrides make of it, and by which rule.
+fn concluded(
     address: IpAddr,
-    located: &Located<'a>,
-    attribution: &'a Attribution,
-    snapshot: &Snapshot,
-) -> Explanation<'a> {
-    let organization = attribution.organization.as_ref();
-    let cloud = attribution.cloud.as_ref();
-    Explanation {
-        address,
-        asn: located.asn,
-        as_name: located.as_name,
-        network_kind: attribution.network_kind.as_str(),
-        country: located.country,
-        region: located.region,
-        city: located.city,
-        cloud: cloud.map(|cloud| cloud.name.as_str()),
-        cloud_region: cloud.and_then(|cloud| cloud.region.as_deref()),
-        org_id: organization.map(|found| found.id.as_str()),
-        org_name: organization.map(|found| found.name.as_str()),
-        org_domain: organization.and_then(|found| found.domain.as_deref()),
-        org_kind: organization.map(|found| found.kind.as_str()),
-        confidence: organization.map(|found| found.confidence),
-        evidence: attribution.evidence.iter().map(ToString::to_string).collect(),
-        rule: attribution.rule(),
-        data: format!("{} rules-{RULES_VERSION}", snapshot.version()),
+    located: &Located<'_>,
+    attribution: &Attribution,
+    overrides: &Overrides,
+) -> (Decided, &'static str) {
+    let subject = Subject::Address(address);
+    let mut decided = overrides.decide(subject, located.asn, attribution, None);
+    if overrides.opts_out(subject) {
+        decided.organization = None;
+        decided.evidence.clear();
+        return (decided, "the overrides opt the network out: neither endpoint nor network nor organization is kept");
+    }
+    if decided.evidence.iter().any(|reason| reason.starts_with(EVIDENCE_PREFIX)) {
+        return (decided, "the overrides say so");
+    }
+    // The table keeps reasons for an organization alone; here all are told.
+    decided.evidence = attribution.evidence.iter().map(ToString::to_string).collect();
+    (decided, attribution.rule())
+}
+
+impl<'a> Explanation<'a> {
+    fn of(
+        address: IpAddr,
+        located: &Located<'a>,
+        attribution: &'a Attribution,
+        decided: &'a Decided,
+        rule: &'static str,
+        data: &'a str,
+    ) -> Self {
+        let organization = decided.organization.as_ref();
+        let cloud = attribution.cloud.as_ref();
+        Self {
+            address,
+            asn: located.asn,
+            as_name: located.as_name,
+            network_kind: decided.network_kind.as_str(),
+            country: located.country,
+            region: located.region,
+            city: located.city,
+            cloud: cloud.map(|cloud| cloud.name.as_str()),
+            cloud_region: cloud.and_then(|cloud| cloud.region.as_deref()),
+            org_id: organization.map(|found| found.id.as_str()),
+            org_name: organization.map(|found| found.name.as_str()),
+            org_domain: organization.and_then(|found| found.domain.as_deref()),
+            org_kind: organization.map(|found| found.kind.as_str()),
+            confidence: organization.map(|found| found.confidence),
+            evidence: &decided.evidence,
+            rule,
+            data,
+        }
     }
 }
 
@@ -119,6 +150,6 @@ fn print(out: &mut impl Write, found: &Explanation<'_>) -> Result<()> {
     line("organization", &organization)?;
     line("because", found.rule)?;
     line("evidence", &evidence)?;
-    line("data", &found.data)?;
+    line("data", found.data)?;
     Ok(())
 }

@@ -36,6 +36,25 @@ fn well_known_addresses_are_explained() {
 }
 
 #[test]
+fn overrides_are_explained_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let overrides = "opt_out = ['18.9.0.0/16']\n[[organization]]\nid = 'acme.example'\nname = 'Acme'\nkind = 'business'\n\
+                     [[network]]\nnet = '54.72.0.0/16'\norganization = 'acme.example'\n";
+    std::fs::write(file("overrides.toml"), overrides).expect("a file");
+    let config = format!("[enrich]\noverrides_file = '{}'\n", file("overrides.toml"));
+    std::fs::write(file("c.toml"), config).expect("a file");
+    let output = whopulls(&["explain", "--config", &file("c.toml"), "--json", "54.72.0.1", "18.9.22.69", "17.0.0.1"]);
+    assert!(output.success, "{}", output.stderr);
+    let found: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let [acme, out, apple] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((&acme["org_name"], &acme["cloud"]), (&"Acme".into(), &"AWS".into()), "{acme}");
+    assert_eq!(acme["evidence"], serde_json::json!(["override:net:54.72.0.0/16"]));
+    assert_eq!(out["org_id"], Value::Null, "{out}");
+    assert_eq!(apple["org_id"], "apple.com");
+}
+
+#[test]
 fn an_explanation_reads_well_and_nonsense_is_refused() {
     let output = whopulls(&["explain", "17.0.0.1", "10.0.0.1"]);
     assert!(output.success, "{}", output.stderr);
