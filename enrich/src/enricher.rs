@@ -6,11 +6,12 @@ use whopulls_schemas::config::IpMode;
 use whopulls_schemas::raw::RawAccess;
 
 use crate::attribute::attribute;
-use crate::client::{Client, recognize};
+use crate::client::Client;
 use crate::endpoint::{EndpointKey, client_net, endpoint_id, ip_version};
 use crate::event::{Enriched, Event};
-use crate::geo::{Database, Located};
-use crate::overrides::{OverridesFile, Subject, versions};
+use crate::geo::{Database, Located, Snapshot};
+use crate::overrides::{Overrides, OverridesFile, Subject, versions};
+use crate::recent::Recent;
 
 /// Derives the columns that no record holds. Total: what is unknown is `None`.
 #[derive(Debug)]
@@ -19,12 +20,13 @@ pub struct Enricher {
     key: EndpointKey,
     ip_mode: IpMode,
     overrides: Arc<OverridesFile>,
+    recent: Recent,
 }
 
 impl Enricher {
     /// An enricher over a database, with the key of `endpoint_id`.
     pub fn new(database: Arc<Database>, key: EndpointKey, ip_mode: IpMode) -> Self {
-        Self { database, key, ip_mode, overrides: Arc::default() }
+        Self { database, key, ip_mode, overrides: Arc::default(), recent: Recent::default() }
     }
 
     /// The same under overrides.
@@ -35,7 +37,7 @@ impl Enricher {
 
     /// Derives. A client that asked not to be tracked has neither endpoint, network nor organization.
     pub fn enrich(&self, raw: &RawAccess) -> Enriched {
-        let client = raw.user_agent.as_deref().map(recognize).unwrap_or_default();
+        let client = raw.user_agent.as_deref().map(|user_agent| self.recent.client(user_agent)).unwrap_or_default();
         let mut enriched = self.place(raw);
         enriched.automation = automation(&client).map(str::to_owned);
         enriched.client = client.name.map(str::to_owned);
@@ -48,7 +50,16 @@ impl Enricher {
     fn place(&self, raw: &RawAccess) -> Enriched {
         let snapshot = self.database.snapshot();
         let overrides = self.overrides.current();
-        let enriched_with = Some(versions(&snapshot, &overrides));
+        match raw.client_ip {
+            Some(address) if raw.claim.is_none() && !Event::is_untracked(raw) => {
+                self.recent.place(address, &snapshot, &overrides, || self.derive(raw, &snapshot, &overrides))
+            }
+            _ => self.derive(raw, &snapshot, &overrides),
+        }
+    }
+
+    fn derive(&self, raw: &RawAccess, snapshot: &Snapshot, overrides: &Overrides) -> Enriched {
+        let enriched_with = Some(versions(snapshot, overrides));
         let Some(address) = raw.client_ip else {
             let claim = raw.claim.as_ref().filter(|_| !Event::is_untracked(raw));
             let base = attribute(&Located::default());

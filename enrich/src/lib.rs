@@ -9,6 +9,7 @@ pub mod geo;
 pub mod io;
 pub mod lake;
 pub mod overrides;
+mod recent;
 pub mod worker;
 
 pub use enricher::Enricher;
