@@ -92,7 +92,9 @@ fn check_overlay(out: &mut impl std::io::Write, path: &Path, labels: Option<&Pat
     if let Some(path) = labels {
         let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         writeln!(out, "{:12} {:>16} {:>16}", "kind", "precision", "recall")?;
-        for (kind, agreement) in check::agreement(&overlay, check::labels(&text)) {
+        let labels = check::labels(&text)
+            .map_err(|line| anyhow::anyhow!("{} line {line}: a line is asn,name,kind", path.display()))?;
+        for (kind, agreement) in check::agreement(&overlay, labels.into_iter()) {
             let of = |share: f64, of: u32| format!("{share:.3} {}/{of}", agreement.right);
             let (precision, recall) =
                 (of(agreement.precision(), agreement.said), of(agreement.recall(), agreement.labelled));

@@ -136,12 +136,18 @@ impl OverlayRow {
 }
 
 /// The labels of a file with the columns `asn,name,kind`; a name may hold commas within quotes.
-pub fn labels(text: &str) -> impl Iterator<Item = (u32, &str, &str)> {
-    text.lines().skip(1).filter_map(|line| {
-        let (asn, rest) = line.split_once(',')?;
-        let (name, kind) = rest.rsplit_once(',')?;
-        Some((asn.parse().ok()?, name.trim_matches('"'), kind))
-    })
+///
+/// # Errors
+///
+/// The number of the first line that is not such, counted from 1.
+pub fn labels(text: &str) -> Result<Vec<(u32, &str, &str)>, usize> {
+    text.lines().enumerate().skip(1).map(|(index, line)| label_of(line).ok_or(index + 1)).collect()
+}
+
+fn label_of(line: &str) -> Option<(u32, &str, &str)> {
+    let (asn, rest) = line.split_once(',')?;
+    let (name, kind) = rest.rsplit_once(',')?;
+    Some((asn.parse().ok()?, name.trim_matches('"'), kind))
 }
 
 #[cfg(test)]
@@ -177,7 +183,8 @@ mod tests {
     fn agreement_counts_what_was_said_and_what_is_so() {
         let overlay = overlay("1,business,Acme,,registered name\n2,mobile,Cell,,registered name\n");
         let text = "asn,name,kind\n1,Acme,isp\n2,\"Cell, Inc.\",isp\n3,University of X,education\n4,Nobody,business\n";
-        let found = agreement(&overlay, labels(text));
+        let found = agreement(&overlay, labels(text).expect("labels").into_iter());
+        assert_eq!(labels("asn,name,kind\n1,Acme,isp\nAS2,Other,isp\n"), Err(3));
         let of = |kind: &str| found.get(kind).map(|a| (a.right, a.said, a.labelled));
         assert_eq!(of("isp"), Some((1, 1, 2)));
         assert_eq!(of("business"), Some((0, 1, 1)));

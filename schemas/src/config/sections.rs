@@ -137,7 +137,7 @@ pub struct EnrichConfig {
     pub flush_rows: usize,
     /// Seconds after which a batch is written. Absent: 5 without Kafka, 30 with.
     pub flush_s: Option<u64>,
-    /// A network database to use in place of the embedded one.
+    /// Address databases above the embedded one; the first goes before the next.
     pub geo_databases: Vec<PathBuf>,
     /// What the operator knows of networks and organizations (`overrides.toml`). Absent: nothing.
     pub overrides_file: Option<PathBuf>,
