@@ -40,7 +40,7 @@ pub struct SpoolOptions {
 }
 
 impl SpoolOptions {
-    /// The defaults in `dir`: 16 MiB segments, 10 GiB and 3 days in all, synced every 100 ms.
+    /// The defaults in `dir`: 16 MiB segments, 10 GiB and 3 days in all, synced every 50 ms.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -49,7 +49,7 @@ impl SpoolOptions {
             max_bytes: 10 << 30,
             max_age: Duration::from_hours(72),
             when_full: WhenFull::default(),
-            fsync_every: Duration::from_millis(100),
+            fsync_every: Duration::from_millis(50),
             // One second of a busy gateway (65,536 requests), 64 MiB of them at most.
             queue_records_max: 65_536,
             queue_bytes_max: 64 << 20,

@@ -40,7 +40,7 @@ pub(super) fn spool(mut section: Section<'_, '_>) -> SpoolConfig {
     let bytes_max = section.optional("bytes_max", read::bytes).unwrap_or(10 << 30);
     let age_max_h = section.optional("age_max_h", read::number(1..=24 * 365)).unwrap_or(72);
     let segment_bytes = section.optional("segment_bytes", read::bytes).unwrap_or(16 << 20);
-    let fsync_every_ms = section.optional("fsync_every_ms", read::number(0..=60_000)).unwrap_or(100);
+    let fsync_every_ms = section.optional("fsync_every_ms", read::number(0..=60_000)).unwrap_or(50);
     let words = &[("stop_recording", WhenFull::StopRecording), ("drop_oldest", WhenFull::DropOldest)];
     let when_full = section.optional("when_full", read::word(words)).unwrap_or(WhenFull::StopRecording);
     if segment_bytes < (64 << 10) || bytes_max < 2 * segment_bytes {
