@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -11,7 +12,7 @@ use whopulls_enrich::geo::{Database, Located};
 use whopulls_enrich::overrides::{Decided, EVIDENCE_PREFIX, Overrides, Subject, versions};
 
 use crate::configuration::ConfigArguments;
-use crate::role::open_overrides;
+use crate::role::{open_names, open_overrides};
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
@@ -46,14 +47,20 @@ struct Explanation<'a> {
 }
 
 /// Says for each address whose it is, and why.
-pub(crate) fn explain(config: &ConfigArguments, arguments: &ExplainArguments) -> Result<()> {
+pub(crate) async fn explain(config: &ConfigArguments, arguments: &ExplainArguments) -> Result<()> {
     let config = config.read()?;
-    let snapshot = Database::open(&config.enrich.geo_databases).context("open the network database")?.snapshot();
-    let overrides = open_overrides(&config)?.current();
+    let database = Arc::new(Database::open(&config.enrich.geo_databases).context("open the network database")?);
+    let overrides = open_overrides(&config)?;
+    let names = open_names(&config, &database, &overrides)?;
+    if let Some(names) = &names {
+        names.ask(arguments.addresses.iter().copied()).await;
+    }
+    let (snapshot, overrides) = (database.snapshot(), overrides.current());
     let data = versions(&snapshot, &overrides);
     let mut out = std::io::stdout().lock();
     for (index, address) in arguments.addresses.iter().enumerate() {
-        let located = snapshot.lookup(*address);
+        let name = names.as_ref().and_then(|names| names.domain(*address));
+        let located = Located { reverse_domain: name.as_deref(), ..snapshot.lookup(*address) };
         let attribution = attribute(&located);
         let (decided, rule) = concluded(*address, &located, &attribution, &overrides);
         let explanation = Explanation::of(*address, &located, &attribution, &decided, rule, &data);

@@ -12,7 +12,7 @@ use whopulls_enrich::endpoint::client_net_bits;
 use whopulls_enrich::io::clock;
 use whopulls_enrich::lake::change::RowChange;
 use whopulls_enrich::lake::{FORGET_COLUMNS, FileState, FolderFile, Forgotten, Lake, LiveFile, Rules, Tally};
-use whopulls_schemas::config::LakeUrl;
+use whopulls_schemas::config::{IpMode, LakeUrl};
 
 use crate::configuration::ConfigArguments;
 use crate::overrides::{bar, days_between, open_lake, print};
@@ -60,11 +60,11 @@ struct Whom {
 }
 
 impl Whom {
-    fn read(&self) -> Result<Forgotten> {
+    fn read(&self, ip_mode: IpMode) -> Result<Forgotten> {
         match (self.endpoint, self.network, &self.organization) {
             (Some(id), _, _) => Ok(Forgotten::Endpoint(id)),
             (_, Some(net), _) => {
-                let kept = client_net_bits(&net);
+                let kept = if ip_mode == IpMode::Keep { net.max_prefix_len() } else { client_net_bits(&net) };
                 ensure!(
                     net.prefix_len() <= kept,
                     "the table keeps /{kept} of an address, so it cannot tell {net} from its neighbours: give a /{kept} or larger"
@@ -79,8 +79,8 @@ impl Whom {
 
 /// `whopulls forget`.
 pub(crate) async fn forget(arguments: &ConfigArguments, forget: &ForgetArguments) -> Result<()> {
-    let whom = forget.whom.read()?;
     let config = arguments.read()?;
+    let whom = forget.whom.read(config.enrich.ip_mode)?;
     let mut erasure = Erasure {
         lake: open_lake(&config).await?,
         whom,

@@ -8,9 +8,8 @@ use crate::Command;
 
 /// What the libraries of the table say at INFO is for their makers; a commit that another writer was faster than is an error to them and a
 /// round more to us; and librdkafka calls every lost connection an error: the
-/// roles say themselves what does not answer.
-const QUIET: &str =
-    "buoyant_kernel=warn,deltalake_core=warn,deltalake_core::kernel::transaction=off,librdkafka=off,rdkafka=off";
+/// roles say themselves what does not answer. The resolver tells names, which are addresses written backwards.
+const QUIET: &str = "hickory_net=off,hickory_resolver=off,hickory_proto=off,buoyant_kernel=warn,deltalake_core=warn,deltalake_core::kernel::transaction=off,librdkafka=off,rdkafka=off";
 
 /// Starts the log. Roles tell what they do; one-time commands only what went wrong. `WHOPULLS_LOG` says otherwise.
 pub(crate) fn start(command: &Command, json: bool) {
@@ -24,6 +23,7 @@ pub(crate) fn start(command: &Command, json: bool) {
         | Command::Explain(_)
         | Command::Overrides(_)
         | Command::Forget(_)
+        | Command::EndpointKey(_)
         | Command::Geo(_) => "warn",
     };
     let filter = EnvFilter::try_from_env("WHOPULLS_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{level},{QUIET}")));

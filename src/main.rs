@@ -5,6 +5,7 @@ mod check;
 mod configuration;
 mod dead_letters;
 mod demo;
+mod endpoint_key;
 mod explain;
 mod forget;
 mod geo;
@@ -64,6 +65,9 @@ enum Command {
     Overrides(overrides::OverridesCommand),
     /// Erase who asked: an endpoint, a network or an organization, from every file of the table
     Forget(forget::ForgetArguments),
+    /// The key under which addresses become endpoints
+    #[command(subcommand)]
+    EndpointKey(endpoint_key::EndpointKeyCommand),
     /// The network database
     #[command(subcommand)]
     Geo(geo::GeoCommand),
@@ -105,7 +109,8 @@ fn run(arguments: Arguments) -> Result<()> {
             Command::Import(arguments) => Box::pin(import::import(&config, &arguments)).await,
             Command::Sql(arguments) => Box::pin(question::sql(&config, &arguments)).await,
             Command::Orgs(arguments) => Box::pin(question::orgs(&config, &arguments)).await,
-            Command::Explain(arguments) => explain::explain(&config, &arguments),
+            Command::Explain(arguments) => explain::explain(&config, &arguments).await,
+            Command::EndpointKey(command) => endpoint_key::run(&config, &command),
             Command::Overrides(command) => Box::pin(overrides::run(&config, &command)).await,
             Command::Forget(arguments) => Box::pin(forget::forget(&config, &arguments)).await,
             Command::Geo(command) => geo::run(&command),

@@ -1,9 +1,5 @@
 //! The roles of a cluster, each a process of its own.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +7,11 @@ use anyhow::{Context as _, Result, bail};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use whopulls_enrich::Enricher;
-use whopulls_enrich::endpoint::EndpointKey;
 use whopulls_enrich::geo::{self, Database};
 use whopulls_enrich::io::kafka::KafkaSource;
 use whopulls_enrich::lake::Lake;
 use whopulls_enrich::overrides::{self, OverridesFile};
+use whopulls_enrich::reverse::{ReverseNames, ReverseOptions};
 use whopulls_enrich::worker::source::Source;
 use whopulls_enrich::worker::{FlushLimits, WorkerConfig, WorkerMetrics, WorkerSummary, run_worker};
 use whopulls_ingest::run_gateway;
@@ -23,6 +19,7 @@ use whopulls_query::ServeConfig;
 use whopulls_schemas::config::Config;
 
 use crate::configuration::{ConfigArguments, lake_location};
+use crate::endpoint_key::endpoint_key;
 use crate::question::open_engine;
 use crate::{admin, shutdown};
 
@@ -46,7 +43,7 @@ pub(crate) async fn enrich(arguments: &ConfigArguments) -> Result<()> {
     let worker = Worker::open(&config, Duration::from_secs(30)).await?;
     let mut source = KafkaSource::connect(kafka).context("open the Kafka consumer")?;
     let mut registry = Registry::default();
-    let metrics = WorkerMetrics::register(&mut registry);
+    let metrics = worker.register(&mut registry);
     if let Some(address) = config.enrich.admin_listen {
         admin::start(address, registry, stop.clone()).await?;
     }
@@ -76,6 +73,7 @@ pub(crate) fn serve_config(config: &Config) -> ServeConfig {
 pub(crate) struct Worker {
     pub(crate) lake: Lake,
     enricher: Enricher,
+    names: Option<Arc<ReverseNames>>,
     database: Arc<Database>,
     overrides: Arc<OverridesFile>,
     flush: FlushLimits,
@@ -84,24 +82,32 @@ pub(crate) struct Worker {
 impl Worker {
     /// Opens the lake, making it where there is none, and the network database.
     pub(crate) async fn open(config: &Config, flush_default: Duration) -> Result<Self> {
-        let key_file = config.endpoint_key_file().context(
-            "the key of endpoint_id has no place: give `--data FOLDER`, or set `data` or `enrich.endpoint_key_file`",
-        )?;
-        let key = endpoint_key(&key_file)?;
+        let key = endpoint_key(config)?;
         let database = open_database(config).await?;
         let overrides = open_overrides(config)?;
         let location = lake_location(config)?;
         let lake = Lake::open_or_create(&location, &config.lake.options)
             .await
             .with_context(|| format!("open the lake {location}"))?;
-        let enricher =
-            Enricher::new(Arc::clone(&database), key, config.enrich.ip_mode).with_overrides(Arc::clone(&overrides));
+        let names = open_names(config, &database, &overrides)?;
+        let enricher = Enricher::new(Arc::clone(&database), key, config.enrich.ip_mode)
+            .with_rotation(config.enrich.endpoint_key_rotation)
+            .with_overrides(Arc::clone(&overrides))
+            .with_names(names.clone());
         let flush = FlushLimits {
             rows_max: config.enrich.flush_rows,
             age_max: config.enrich.flush_s.map_or(flush_default, Duration::from_secs),
             ..FlushLimits::default()
         };
-        Ok(Self { lake, enricher, database, overrides, flush })
+        Ok(Self { lake, enricher, names, database, overrides, flush })
+    }
+
+    /// Registers what the worker counts.
+    pub(crate) fn register(&self, registry: &mut Registry) -> WorkerMetrics {
+        if let Some(names) = &self.names {
+            names.metrics().register(registry);
+        }
+        WorkerMetrics::register(registry)
     }
 
     /// Reads the source into the lake until `stop`, or until `stop_at` is committed in partition 0.
@@ -113,7 +119,7 @@ impl Worker {
         stop: CancellationToken,
     ) -> Result<WorkerSummary> {
         let stop_at = stop_at.map(|offset| [(0, offset)].into());
-        let config = WorkerConfig { flush: self.flush, stop_at, ..WorkerConfig::default() };
+        let config = WorkerConfig { flush: self.flush, stop_at, names: self.names, ..WorkerConfig::default() };
         let enricher = &self.enricher;
         let enrich = |raw: &_| enricher.enrich(raw);
         let work = run_worker(config, source, &mut self.lake, &enrich, metrics, stop);
@@ -138,33 +144,18 @@ pub(crate) fn open_overrides(config: &Config) -> Result<Arc<OverridesFile>> {
     Ok(Arc::new(OverridesFile::open(file).context("open the overrides")?))
 }
 
-/// The key of `endpoint_id`, made where there is none. Only its owner may read it.
-fn endpoint_key(path: &Path) -> Result<EndpointKey> {
-    let mut bytes = [0; EndpointKey::BYTES];
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match made {
-        Ok(mut file) => {
-            fill_random(&mut bytes)?;
-            file.write_all(&bytes).and_then(|()| file.sync_all())
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            File::open(path).and_then(|mut file| file.read_exact(&mut bytes))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let folder = path.parent().unwrap_or(path);
-            std::fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
-            return endpoint_key(path);
-        }
-        Err(error) => Err(error),
-    }
-    .with_context(|| {
-        format!("read the key of endpoint_id {} ({} bytes; delete it to make a new one)", path.display(), bytes.len())
-    })?;
-    Ok(EndpointKey::new(bytes))
-}
-
-fn fill_random(bytes: &mut [u8]) -> Result<()> {
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(bytes))
-        .context("read random bytes for the key of endpoint_id")
+/// Who is asked for the names of addresses; nobody where the configuration does not say so.
+pub(crate) fn open_names(
+    config: &Config,
+    database: &Arc<Database>,
+    overrides: &Arc<OverridesFile>,
+) -> Result<Option<Arc<ReverseNames>>> {
+    let Some(wanted) = &config.enrich.reverse_dns else { return Ok(None) };
+    let options = ReverseOptions {
+        servers: wanted.servers.clone(),
+        per_second: wanted.per_second,
+        wait_max: Duration::from_millis(wanted.wait_ms),
+    };
+    let names = ReverseNames::new(Arc::clone(database), Arc::clone(overrides), &options).context("open reverse DNS")?;
+    Ok(Some(Arc::new(names)))
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use whopulls_enrich::worker::{WorkerMetrics, WorkerSummary};
+use whopulls_enrich::worker::WorkerSummary;
 use whopulls_ingest::{ConfigSource, GatewayRole};
 use whopulls_schemas::config::{Config, GatewayConfig};
 
@@ -80,7 +80,7 @@ impl Up {
 
         let (stop_gateway, stop_worker) = (CancellationToken::new(), CancellationToken::new());
         let mut registry = Registry::default();
-        let metrics = WorkerMetrics::register(&mut registry);
+        let metrics = worker.register(&mut registry);
         if let Some(address) = config.enrich.admin_listen {
             admin::start(address, registry, stop_worker.clone()).await?;
         }

@@ -1,14 +1,17 @@
-//! The enrichment on one core: `cargo bench -p whopulls-enrich --bench enrich -- LOG…`
+//! The enrichment on one core: `cargo bench -p whopulls-enrich --bench enrich`, of the logs that `LOGS` names, else of the real ones beside the repository.
 //!
 //! Reads addresses and user agents from access logs in the combined format, in the order in which they came, and derives their columns again
-//! and again on one thread: address, network, country, organization, client. Prints events/s of each round.
+//! and again on one thread: address, network, country, cloud, organization with evidence, client. `thrpt` is events/s. The second figure of each log is with addresses that
+//! never come again, so that nothing that is remembered helps.
 
-#![expect(clippy::print_stdout, reason = "a benchmark says what it measured")]
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads its environment")]
 
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use criterion::{BatchSize, Criterion, Throughput};
 use uuid::Uuid;
 use whopulls_enrich::Enricher;
 use whopulls_enrich::endpoint::EndpointKey;
@@ -17,40 +20,49 @@ use whopulls_schemas::UnixMicros;
 use whopulls_schemas::config::IpMode;
 use whopulls_schemas::raw::{Kind, RawAccess};
 
-const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_secs(2);
-
 fn main() {
-    let logs: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    assert!(!logs.is_empty(), "name one or more access logs in the combined format");
+    let mut criterion = Criterion::default().configure_from_args();
     let database = Arc::new(Database::open(&[]).expect("the embedded database"));
-    for log in logs {
+    for log in logs() {
         let records = records(&log);
+        let name = log.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut group = criterion.benchmark_group(name);
+        group.throughput(Throughput::Elements(records.len() as u64));
         let enricher = Enricher::new(Arc::clone(&database), EndpointKey::new([7; EndpointKey::BYTES]), IpMode::Net);
-        let mut rates: Vec<f64> = (0..=ROUNDS).map(|_| round(&enricher, &records)).collect();
-        // The first round warms up.
-        rates.remove(0);
-        let rounds: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
-        rates.sort_by(f64::total_cmp);
-        let median = rates.get(ROUNDS / 2).copied().unwrap_or_default();
-        println!("{log}: {} records; events/s {median:.0} median of {}", records.len(), rounds.join(", "));
+        let enrich = |records: &[RawAccess]| {
+            for raw in records {
+                black_box(enricher.enrich(black_box(raw)));
+            }
+        };
+        group.bench_function("as it came", |bencher| bencher.iter(|| enrich(&records)));
+        let mut next = 0x0100_0000_u32;
+        let mut elsewhere = || {
+            let mut records = records.clone();
+            for raw in &mut records {
+                // A step that meets every address once before any comes again.
+                next = next.wrapping_add(2_654_435_761);
+                raw.client_ip = Some(IpAddr::V4(Ipv4Addr::from_bits(next)));
+            }
+            records
+        };
+        group.bench_function("addresses that never come again", |bencher| {
+            bencher.iter_batched(&mut elsewhere, |records| enrich(&records), BatchSize::LargeInput);
+        });
+        group.finish();
     }
+    criterion.final_summary();
 }
 
-/// Events/s of one round; at least once over all records.
-fn round(enricher: &Enricher, records: &[RawAccess]) -> f64 {
-    let (begin, mut events) = (Instant::now(), 0.0);
-    while begin.elapsed() < ROUND {
-        for raw in records {
-            std::hint::black_box(enricher.enrich(std::hint::black_box(raw)));
-            events += 1.0;
-        }
+fn logs() -> Vec<PathBuf> {
+    if let Ok(logs) = std::env::var("LOGS") {
+        return logs.split_whitespace().map(PathBuf::from).collect();
     }
-    events / begin.elapsed().as_secs_f64()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/logs");
+    ["nginx_package_downloads.log", "apache_logs_elastic.log"].map(|log| folder.join(log)).into()
 }
 
-fn records(path: &str) -> Vec<RawAccess> {
-    let bytes = std::fs::read(path).expect("the log can be read");
+fn records(path: &Path) -> Vec<RawAccess> {
+    let bytes = std::fs::read(path).expect("the log can be read; LOGS names others");
     let text = String::from_utf8_lossy(&bytes);
     let record = |line: &str| {
         let address = line.split(' ').next()?.parse().ok()?;

@@ -3,8 +3,11 @@
 use std::hash::Hasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use chrono::{DateTime, Datelike as _};
 use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
 use siphasher::sip::SipHasher24;
+use whopulls_schemas::UnixMicros;
 
 /// Bits of an IPv4 address that are kept in `client_net`.
 const NET_BITS_V4: u8 = 24;
@@ -24,6 +27,47 @@ impl EndpointKey {
     /// Takes the secret as it was read.
     pub const fn new(secret: [u8; Self::BYTES]) -> Self {
         Self(secret)
+    }
+
+    /// The key of a calendar month: SHA-256 of a label, the secret and `YYYY-MM`, cut to a key's length. Every worker with the same secret has the same, also
+    /// for records that come late.
+    #[must_use]
+    pub fn of_month(&self, month: Month) -> Self {
+        let mut hasher = Sha256::new_with_prefix(b"whopulls endpoint key of a month");
+        hasher.update(self.0);
+        hasher.update(format!("{:04}-{:02}", month.year, month.month));
+        Self::of_digest(&hasher.finalize().into())
+    }
+
+    /// Tells one key from another, and gives nothing of it away.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = Sha256::new_with_prefix(b"whopulls endpoint key fingerprint");
+        hasher.update(self.0);
+        let [a, b, c, d, ..]: [u8; 32] = hasher.finalize().into();
+        format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+    }
+
+    fn of_digest(digest: &[u8; 32]) -> Self {
+        let mut key = [0; Self::BYTES];
+        for (byte, from) in key.iter_mut().zip(digest) {
+            *byte = *from;
+        }
+        Self(key)
+    }
+}
+
+/// A calendar month in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Month {
+    year: i32,
+    month: u32,
+}
+
+impl Month {
+    /// The month of a moment.
+    pub fn of(moment: UnixMicros) -> Self {
+        let date = DateTime::from_timestamp_micros(moment.0).unwrap_or_default();
+        Self { year: date.year(), month: date.month() }
     }
 }
 
@@ -45,6 +89,11 @@ pub fn client_net(address: IpAddr) -> String {
             format!("{net}/{NET_BITS_V6}")
         }
     }
+}
+
+/// The address itself as a network of one, for an operator who keeps addresses.
+pub fn client_host(address: IpAddr) -> String {
+    IpNet::from(address.to_canonical()).to_string()
 }
 
 /// Bits of `client_net` in the family of this network.
@@ -132,6 +181,34 @@ mod tests {
             *byte = value;
         }
         assert_eq!(endpoint_id(&EndpointKey::new(key), address("192.0.2.1")), -8_797_173_403_046_500_479);
+    }
+
+    #[test]
+    fn each_month_has_a_key_of_its_own_which_every_worker_derives() {
+        let at = |text: &str| {
+            let moment = DateTime::parse_from_rfc3339(text).expect("the tests' moments are valid");
+            Month::of(UnixMicros(moment.timestamp_micros()))
+        };
+        let id = |month| endpoint_id(&EndpointKey::new([7; 16]).of_month(month), address("192.0.2.1"));
+        assert_eq!(id(at("2026-11-01T00:00:00Z")), id(at("2026-11-30T23:59:59.999999Z")));
+        assert_ne!(id(at("2026-11-30T23:59:59Z")), id(at("2026-12-01T00:00:00Z")));
+        assert_ne!(id(at("2026-11-01T00:00:00Z")), id(at("2025-11-01T00:00:00Z")));
+        assert_ne!(id(at("2026-11-01T00:00:00Z")), endpoint_id(&EndpointKey::new([7; 16]), address("192.0.2.1")));
+        // If this changes, a month is counted twice by those who rotate.
+        assert_eq!(id(at("2026-11-24T12:00:00Z")), 870_630_768_687_823_385);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_keys_apart_and_is_not_the_key() {
+        let fingerprint = |byte| EndpointKey::new([byte; 16]).fingerprint();
+        assert_ne!(fingerprint(1), fingerprint(2));
+        assert_eq!(fingerprint(1).len(), 8);
+    }
+
+    #[test]
+    fn an_address_that_is_kept_is_a_network_of_one() {
+        assert_eq!(client_host(address("::ffff:192.0.2.77")), "192.0.2.77/32");
+        assert_eq!(client_host(address("2001:db8::1")), "2001:db8::1/128");
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! What is derived from a record's address and user agent.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use whopulls_schemas::config::IpMode;
+use whopulls_schemas::UnixMicros;
+use whopulls_schemas::config::{IpMode, KeyRotation};
 use whopulls_schemas::raw::RawAccess;
 
 use crate::attribute::attribute;
 use crate::client::Client;
-use crate::endpoint::{EndpointKey, client_net, endpoint_id, ip_version};
+use crate::endpoint::{EndpointKey, Month, client_host, client_net, endpoint_id, ip_version};
 use crate::event::{Enriched, Event};
 use crate::geo::{Database, Located, Snapshot};
 use crate::overrides::{Overrides, OverridesFile, Subject, versions};
 use crate::recent::Recent;
+use crate::reverse::ReverseNames;
 
 /// Derives the columns that no record holds. Total: what is unknown is `None`.
 #[derive(Debug)]
@@ -19,14 +21,18 @@ pub struct Enricher {
     database: Arc<Database>,
     key: EndpointKey,
     ip_mode: IpMode,
+    /// With rotation: the key of the month that was asked for last.
+    month_key: Option<Mutex<(Month, EndpointKey)>>,
     overrides: Arc<OverridesFile>,
+    names: Option<Arc<ReverseNames>>,
     recent: Recent,
 }
 
 impl Enricher {
     /// An enricher over a database, with the key of `endpoint_id`.
     pub fn new(database: Arc<Database>, key: EndpointKey, ip_mode: IpMode) -> Self {
-        Self { database, key, ip_mode, overrides: Arc::default(), recent: Recent::default() }
+        let recent = Recent::default();
+        Self { database, key, ip_mode, month_key: None, overrides: Arc::default(), names: None, recent }
     }
 
     /// The same under overrides.
@@ -35,10 +41,30 @@ impl Enricher {
         Self { overrides, ..self }
     }
 
+    /// The same with a key that changes.
+    #[must_use]
+    pub fn with_rotation(self, rotation: KeyRotation) -> Self {
+        let month = Month::of(UnixMicros(0));
+        let month_key = match rotation {
+            KeyRotation::Never => None,
+            KeyRotation::Monthly => Some(Mutex::new((month, self.key.of_month(month)))),
+        };
+        Self { month_key, ..self }
+    }
+
+    /// The same with what was learned of the names of addresses.
+    #[must_use]
+    pub fn with_names(self, names: Option<Arc<ReverseNames>>) -> Self {
+        Self { names, ..self }
+    }
+
     /// Derives. A client that asked not to be tracked has neither endpoint, network nor organization.
     pub fn enrich(&self, raw: &RawAccess) -> Enriched {
         let client = raw.user_agent.as_deref().map(|user_agent| self.recent.client(user_agent)).unwrap_or_default();
         let mut enriched = self.place(raw);
+        if let (Some(id), Some(address), Some(keys)) = (&mut enriched.endpoint_id, raw.client_ip, &self.month_key) {
+            *id = endpoint_id(&self.key_of(Month::of(raw.ts), keys), address);
+        }
         enriched.automation = automation(&client).map(str::to_owned);
         enriched.client = client.name.map(str::to_owned);
         enriched.client_version = client.version;
@@ -47,18 +73,34 @@ impl Enricher {
         enriched
     }
 
+    fn key_of(&self, month: Month, last: &Mutex<(Month, EndpointKey)>) -> EndpointKey {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != month {
+            *last = (month, self.key.of_month(month));
+        }
+        last.1.clone()
+    }
+
     fn place(&self, raw: &RawAccess) -> Enriched {
         let snapshot = self.database.snapshot();
         let overrides = self.overrides.current();
         match raw.client_ip {
             Some(address) if raw.claim.is_none() && !Event::is_untracked(raw) => {
-                self.recent.place(address, &snapshot, &overrides, || self.derive(raw, &snapshot, &overrides))
+                let name = self.names.as_ref().and_then(|names| names.domain(address));
+                let derive = || self.derive(raw, name.as_deref(), &snapshot, &overrides);
+                self.recent.place(address, name.as_ref(), &snapshot, &overrides, derive)
             }
-            _ => self.derive(raw, &snapshot, &overrides),
+            _ => self.derive(raw, None, &snapshot, &overrides),
         }
     }
 
-    fn derive(&self, raw: &RawAccess, snapshot: &Snapshot, overrides: &Overrides) -> Enriched {
+    fn derive(
+        &self,
+        raw: &RawAccess,
+        reverse_domain: Option<&str>,
+        snapshot: &Snapshot,
+        overrides: &Overrides,
+    ) -> Enriched {
         let enriched_with = Some(versions(snapshot, overrides));
         let Some(address) = raw.client_ip else {
             let claim = raw.claim.as_ref().filter(|_| !Event::is_untracked(raw));
@@ -67,7 +109,7 @@ impl Enricher {
             return Enriched { org, ruled_out_by, enriched_with, ..Enriched::default() };
         };
         let subject = Subject::Address(address);
-        let located = snapshot.lookup(address);
+        let located = Located { reverse_domain, ..snapshot.lookup(address) };
         let country = located.country.map(str::to_owned);
         if Event::is_untracked(raw) || overrides.opts_out(subject) {
             return Enriched { country, enriched_with, ..Enriched::default() };
@@ -77,10 +119,14 @@ impl Enricher {
         let decided = overrides.decide(subject, located.asn, &attribution, raw.claim.as_ref());
         let network_kind = Some(decided.network_kind.as_str().to_owned());
         let (org, ruled_out_by) = decided.into_columns();
-        let keeps_network = self.ip_mode == IpMode::Net;
+        let client_net = match self.ip_mode {
+            IpMode::Net => Some(client_net(address)),
+            IpMode::Keep => Some(client_host(address)),
+            IpMode::Drop => None,
+        };
         Enriched {
             endpoint_id: Some(endpoint_id(&self.key, address)),
-            client_net: keeps_network.then(|| client_net(address)),
+            client_net,
             ip_version: Some(ip_version(address)),
             country,
             region: located.region.map(str::to_owned),

@@ -10,6 +10,7 @@ pub mod io;
 pub mod lake;
 pub mod overrides;
 mod recent;
+pub mod reverse;
 pub mod worker;
 
 pub use enricher::Enricher;

@@ -25,14 +25,16 @@ pub(crate) struct Recent {
 #[derive(Debug, Default)]
 struct Places {
     under: Option<(Arc<Snapshot>, Arc<Overrides>)>,
-    by_address: HashMap<IpAddr, Enriched>,
+    /// With the name under which it was derived.
+    by_address: HashMap<IpAddr, (Option<Arc<str>>, Enriched)>,
 }
 
 impl Recent {
-    /// What was derived of this address under these data, or what `derive` gives.
+    /// What was derived of this address under these data and this name of it, or what `derive` gives.
     pub(crate) fn place(
         &self,
         address: IpAddr,
+        name: Option<&Arc<str>>,
         snapshot: &Arc<Snapshot>,
         overrides: &Arc<Overrides>,
         derive: impl FnOnce() -> Enriched,
@@ -45,13 +47,15 @@ impl Recent {
             places.under = Some((Arc::clone(snapshot), Arc::clone(overrides)));
             places.by_address.clear();
         }
-        if let Some(known) = places.by_address.get(&address) {
+        if let Some((_, known)) = places.by_address.get(&address).filter(|(under, _)| under.as_ref() == name) {
             return known.clone();
         }
         if places.by_address.len() >= ADDRESSES_MAX {
             places.by_address.clear();
         }
-        places.by_address.entry(address).or_insert_with(derive).clone()
+        let derived = derive();
+        places.by_address.insert(address, (name.cloned(), derived.clone()));
+        derived
     }
 
     /// [`recognize`].
@@ -82,9 +86,14 @@ mod tests {
         let (none, other) = (Arc::new(Overrides::default()), Arc::new(Overrides::default()));
         let with = |asn| Enriched { asn: Some(asn), ..Enriched::default() };
         let address = IpAddr::from([192, 0, 2, 1]);
-        assert_eq!(recent.place(address, &snapshot, &none, || with(1)), with(1));
-        assert_eq!(recent.place(address, &snapshot, &none, || with(2)), with(1), "it is remembered");
-        assert_eq!(recent.place(address, &snapshot, &other, || with(3)), with(3), "other overrides may say otherwise");
+        let place =
+            |name: Option<&Arc<str>>, overrides, asn| recent.place(address, name, &snapshot, overrides, || with(asn));
+        assert_eq!(place(None, &none, 1), with(1));
+        assert_eq!(place(None, &none, 2), with(1), "it is remembered");
+        assert_eq!(place(None, &other, 3), with(3), "other overrides may say otherwise");
+        let name = Arc::from("acme.example");
+        assert_eq!(place(Some(&name), &other, 4), with(4), "its name was learned meanwhile");
+        assert_eq!(place(Some(&name), &other, 5), with(4));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod command_line;
 mod dead_letters;
 mod demo;
+mod endpoint_key;
 mod explain;
 mod forget;
 mod import;
@@ -10,5 +11,6 @@ mod kafka_pipe;
 mod kills;
 mod object_store;
 mod past;
+mod reverse_dns;
 mod support;
 mod takeover;

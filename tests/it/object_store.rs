@@ -1,6 +1,7 @@
 //! The topology of `docker-compose.yml` without containers: broker, S3-compatible store, gateway, worker and server, each a
 //! process of its own.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -90,4 +91,38 @@ listen = "127.0.0.1:0"
     for role in [&mut gateway, &mut worker, &mut server] {
         role.stop();
     }
+    the_past_can_be_corrected_and_forgotten(&config);
+}
+
+/// The same commands as on a folder.
+fn the_past_can_be_corrected_and_forgotten(config: &Path) {
+    let config = config.to_str().expect("a text path");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whopulls"));
+        let output = command.envs(CREDENTIALS).args(arguments).args(["--config", config]).output().expect("it runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {stderr}{stdout}");
+        stdout
+    };
+    let count = |condition: &str| {
+        let csv = run(&["sql", "--format", "csv", &format!("select count(*) from events where {condition}")]);
+        csv.lines().nth(1).and_then(|line| line.parse::<u64>().ok()).unwrap_or_else(|| panic!("no number in {csv:?}"))
+    };
+    let (corrected, forgotten) = ("client_net = '198.51.1.0/24'", "client_net = '198.51.2.0/24'");
+    let (to_correct, to_forget, all) = (count(corrected), count(forgotten), count("true"));
+    assert!(to_correct > 0 && to_forget > 0, "{to_correct} {to_forget}");
+    let overrides = Path::new(config).with_file_name("overrides.toml");
+    let text = "[[organization]]\nid = 'acme.example'\nname = 'Acme'\n[[network]]\nnet = '198.51.1.0/24'\norganization = 'acme.example'\n";
+    std::fs::write(&overrides, text).expect("overrides");
+    let known = std::fs::read_to_string(config).expect("the configuration");
+    let named = known.replace("[enrich]\n", &format!("[enrich]\noverrides_file = \"{}\"\n", overrides.display()));
+    std::fs::write(config, named).expect("the configuration");
+    run(&["overrides", "apply"]);
+    assert_eq!(count("org_id = 'acme.example'"), to_correct);
+    let proof = run(&["forget", "--network", "198.51.2.0/24", "--yes", "--workers-stopped"]);
+    assert!(proof.contains("left in the table: 0 events"), "{proof}");
+    assert!(proof.contains("Parquet files of the folder: 0 events"), "{proof}");
+    assert_eq!((count(forgotten), count("true")), (0, all), "the requests still count");
+    assert_eq!(count("org_id = 'acme.example'"), to_correct);
 }

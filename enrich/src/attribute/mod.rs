@@ -7,19 +7,21 @@
 mod file;
 mod kind;
 mod name;
+mod reverse;
 mod words;
 
 use std::fmt;
 
 pub use kind::NetworkKind;
 pub use name::clean;
+pub use reverse::{asks_for_a_name, is_providers};
 use whopulls_schemas::raw::{Claim, ClaimBy};
 pub use words::{NameRule, rule_for};
 
 use crate::geo::{Known, Located};
 
 /// Version of the rules, for the column `enriched_with`. Raise it when the same input would get another answer.
-pub const RULES_VERSION: u32 = 3;
+pub const RULES_VERSION: u32 = 4;
 
 /// The organization said itself who it is, in a way that the operator configured.
 pub const CONFIDENCE_CLAIM: f64 = 1.0;
@@ -35,6 +37,13 @@ pub const CONFIDENCE_AGREED: f64 = 0.98;
 pub const CONFIDENCE_NAME: f64 = 0.6;
 /// One word, and another that speaks for a network that serves many.
 pub const CONFIDENCE_NAME_DISPUTED: f64 = 0.4;
+
+/// The name of the address leads to the domain of an organization that the overlay knows.
+pub const CONFIDENCE_REVERSE_KNOWN: f64 = 0.7;
+/// It leads to a domain with an ending that only schools or public bodies get.
+pub const CONFIDENCE_REVERSE_ENDING: f64 = 0.6;
+/// It leads to a domain of which nothing else is known.
+pub const CONFIDENCE_REVERSE: f64 = 0.5;
 
 /// What was concluded about a network, and from what.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +103,8 @@ pub enum Evidence {
         /// The network.
         asn: u32,
     },
+    /// The name of the address, which leads back to it, is in this domain.
+    Reverse(String),
     /// A word in the network's registered name.
     Name {
         /// The word of the table.
@@ -103,7 +114,11 @@ pub enum Evidence {
     },
 }
 
-/// As the column `org_evidence` has it: `claim:host`, `reserved`, `cloud:AWS:eu-west-1`, `file:user_type:business`, `overlay:as15169`, `name:education:university`.
+/// How [`Evidence::Reverse`] begins in `org_evidence`: the past is read by it.
+pub const REVERSE_PREFIX: &str = "rdns:";
+
+/// As the column `org_evidence` has it: `claim:host`, `reserved`, `cloud:AWS:eu-west-1`, `file:user_type:business`, `overlay:as15169`, `rdns:acme.example`,
+/// `name:education:university`.
 impl fmt::Display for Evidence {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -114,6 +129,7 @@ impl fmt::Display for Evidence {
             Self::File { what, word: Some(word) } => write!(formatter, "file:{what}:{word}"),
             Self::File { what, word: None } => write!(formatter, "file:{what}"),
             Self::Overlay { asn } => write!(formatter, "overlay:as{asn}"),
+            Self::Reverse(domain) => write!(formatter, "{REVERSE_PREFIX}{domain}"),
             Self::Name { word, kind } => write!(formatter, "name:{}:{word}", kind.as_str()),
         }
     }
@@ -121,6 +137,10 @@ impl fmt::Display for Evidence {
 
 /// Concludes from what is known about an address whose it is. The same input always gets the same answer.
 pub fn attribute(located: &Located<'_>) -> Attribution {
+    reverse::with_name(located, by_network(located))
+}
+
+fn by_network(located: &Located<'_>) -> Attribution {
     if located.reserved {
         return Attribution { network_kind: NetworkKind::Private, evidence: vec![Evidence::Reserved], ..unknown() };
     }
@@ -158,6 +178,7 @@ impl Attribution {
             Some(Evidence::File { .. }) => "a file of the operator says that the address serves many: it is nobody's",
             Some(Evidence::Overlay { .. }) if is_known => "the overlay of known networks names its organization",
             Some(Evidence::Overlay { .. }) => "the overlay of known networks says that it serves many: it is nobody's",
+            Some(Evidence::Reverse(_)) => "the name of the address leads to a domain and back",
             Some(Evidence::Name { .. }) if is_known => "a word in the network's registered name says what it is",
             Some(Evidence::Name { .. }) => {
                 "a word in the network's registered name says that it serves many: it is nobody's"

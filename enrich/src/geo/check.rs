@@ -105,7 +105,8 @@ fn share(part: u32, of: u32) -> f64 {
     if of == 0 { 0.0 } else { f64::from(part) / f64::from(of) }
 }
 
-/// Compares the attribution of networks with labels, by kind. A mobile carrier is taken for a provider, as labels do.
+/// Compares the attribution of networks with labels, by kind. A mobile carrier is taken for a provider, and a VPN's network
+/// for a hoster's, as labels that have no words for them do.
 pub fn agreement<'a>(
     overlay: &Overlay,
     labels: impl Iterator<Item = (u32, &'a str, &'a str)>,
@@ -115,7 +116,8 @@ pub fn agreement<'a>(
         let known = overlay.get(asn).map(OverlayRow::known);
         let located = Located { asn: Some(asn), as_name: Some(name), known, ..Located::default() };
         let kind = attribute(&located).network_kind;
-        let said = if kind == NetworkKind::Mobile { NetworkKind::Isp } else { kind };
+        let alike = [(NetworkKind::Mobile, NetworkKind::Isp), (NetworkKind::Vpn, NetworkKind::Hosting)];
+        let said = alike.iter().find(|(ours, _)| *ours == kind).map_or(kind, |(_, theirs)| *theirs);
         by_kind.entry(label.to_owned()).or_default().labelled += 1;
         let of_kind = by_kind.entry(said.as_str().to_owned()).or_default();
         of_kind.said += 1;

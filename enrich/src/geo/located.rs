@@ -32,6 +32,8 @@ pub struct Located<'a> {
     pub said: Said<'a>,
     /// The overlay's word on the network.
     pub known: Option<Known<'a>>,
+    /// The domain that the address's own name leads to and back from; no database knows it.
+    pub reverse_domain: Option<&'a str>,
     /// Which records said so: equal keys of one snapshot mean equal answers, so it can key a cache.
     pub key: RecordKey,
 }

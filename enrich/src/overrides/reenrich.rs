@@ -9,7 +9,7 @@ use whopulls_schemas::event::column;
 use whopulls_schemas::raw::{Claim, ClaimBy};
 
 use super::{Decided, EVIDENCE_PREFIX, Overrides, Subject, versions};
-use crate::attribute::{Attribution, attribute};
+use crate::attribute::{Attribution, REVERSE_PREFIX, attribute};
 use crate::geo::{Located, Overlay, OverlayRow, Snapshot};
 use crate::lake::change::{ColumnError, NetworkColumns, RowChange, at, double, long, text, texts};
 
@@ -100,7 +100,7 @@ impl Reenricher {
             return RowChange::Keep;
         }
         let (claim, said) = (row.claim(), row.said());
-        let known = if claim.is_none() && said.is_none() {
+        let known = if claim.is_none() && said.is_none() && row.reverse_domain().is_none() {
             self.remembered(row)
         } else {
             self.compute(row, said, claim.as_ref())
@@ -157,6 +157,8 @@ impl Reenricher {
     /// What the databases say. The first address of the network stands for the one that is not kept.
     fn base<'a>(&'a self, net: Option<IpNet>, row: &Row<'a>) -> (Located<'a>, Attribution) {
         let mut located = net.map(|net| self.snapshot.lookup(net.network())).unwrap_or_default();
+        // The address was asked about when it was known; it cannot be asked about again.
+        located.reverse_domain = row.reverse_domain();
         let held_asn = row.asn.and_then(|asn| u32::try_from(asn).ok());
         let takes_current = self.scope == Scope::All && (located.asn.is_some() || located.reserved);
         if !takes_current && located.asn != held_asn {
@@ -173,7 +175,7 @@ impl Reenricher {
     }
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
     /// What the organization said itself, as the row tells it.
     fn claim(&self) -> Option<Claim> {
         let by = match *self.evidence.first()? {
@@ -184,6 +186,11 @@ impl Row<'_> {
         let organization = self.org_id?.to_owned();
         let name = self.org_name.unwrap_or(&organization).to_owned();
         Some(Claim { organization, name, by })
+    }
+
+    /// The domain that the address's name led to.
+    fn reverse_domain(&self) -> Option<&'a str> {
+        self.evidence.iter().find_map(|reason| reason.strip_prefix(REVERSE_PREFIX))
     }
 
     /// The network that an override found the address in, when the address was known.

@@ -42,6 +42,26 @@ pub struct Incoming<R> {
     pub content: Content<R>,
 }
 
+impl<R> Incoming<R> {
+    /// The row, where there is one.
+    pub const fn row(&self) -> Option<&R> {
+        match &self.content {
+            Content::Row { row, .. } => Some(row),
+            Content::Refused(..) => None,
+        }
+    }
+
+    /// The same record with what is made of its row.
+    pub fn map<T>(self, make: impl FnOnce(R) -> T) -> Incoming<T> {
+        let Self { partition, offset, byte_count, content } = self;
+        let content = match content {
+            Content::Row { node, seq, row } => Content::Row { node, seq, row: make(row) },
+            Content::Refused(rejected, payload) => Content::Refused(rejected, payload),
+        };
+        Incoming { partition, offset, byte_count, content }
+    }
+}
+
 /// What decoding gave.
 #[derive(Debug, Clone)]
 pub enum Content<R> {

@@ -1,7 +1,7 @@
 //! `/privacy`: what is kept of a request, said from the configuration that decides it.
 
 use bytes::Bytes;
-use whopulls_schemas::config::{Config, GatewayConfig, IpMode, RouteRule, Trust};
+use whopulls_schemas::config::{Config, GatewayConfig, IpMode, KeyRotation, RouteRule, Trust};
 
 use super::document::{Block, Document, Section};
 
@@ -141,23 +141,41 @@ fn table(config: &Config) -> Vec<Block> {
         IpMode::Net => {
             "the network that your address is in: the first 24 bits of an IPv4 address, the first 48 of an IPv6 address"
         }
+        IpMode::Keep => "your address as it is",
         IpMode::Drop => "no part of your address, only whether it was IPv4 or IPv6",
     };
-    let kept = [
+    let number = match config.enrich.endpoint_key_rotation {
+        KeyRotation::Never => {
+            "a number in place of your address, computed with a secret key of the operator (of an IPv6 address its first 64 bits). The same \
+             client gives the same number; without the key nobody gets from the number to an address"
+        }
+        KeyRotation::Monthly => {
+            "a number in place of your address, computed with a secret key of the operator for the month (of an IPv6 address its first 64 \
+             bits). The same client gives the same number within a calendar month, and another in the next; without the key nobody gets \
+             from the number to an address, or from one month's to the next's"
+        }
+    };
+    let mut kept = vec![
         "time, host, path, status and size, what was downloaded, the host of the page that led here, and what the gateway did",
         "the client program, its version, its operating system and architecture, as User-Agent names them, and whether it is a robot or a \
          build machine",
-        "a number in place of your address, computed with a secret key of the operator (of an IPv6 address its first 64 bits). The same \
-         client gives the same number; without the key nobody gets from the number to an address",
+        number,
         network,
         "what public databases say about that network: its operator, its kind, country, region, city with coordinates, time zone",
         "the organization that the network belongs to, if one is known, and what speaks for it",
     ];
+    if config.enrich.reverse_dns.is_some() {
+        kept.push(
+            "where nothing else says whose the network is: the domain of the name that your address has in the DNS, if that name leads back to \
+             the address. Name servers are asked for it, and learn the address",
+        );
+    }
+    let no_address = if config.enrich.ip_mode == IpMode::Keep { "" } else { "It holds no address. " };
     vec![
-        text(
-            "The table from which downloads are counted is kept until the operator deletes from it. It holds no address. For each request it holds:",
-        ),
-        Block::List(kept.map(str::to_owned).to_vec()),
+        text(&format!(
+            "The table from which downloads are counted is kept until the operator deletes from it. {no_address}For each request it holds:"
+        )),
+        Block::List(kept.into_iter().map(str::to_owned).collect()),
     ]
 }
 
@@ -245,6 +263,13 @@ mod tests {
         );
         check("[spool]\nage_max_h = 30", &["at most 30 hours"], &[]);
         check("[enrich]\nip_mode = \"drop\"", &["no part of your address"], &["the first 24 bits"]);
+        check(
+            "[enrich]\nip_mode = \"keep\"",
+            &["your address as it is"],
+            &["It holds no address", "the first 24 bits"],
+        );
+        check("[enrich]\nendpoint_key_rotation = \"monthly\"", &["another in the next"], &["name servers"]);
+        check("[enrich]\nreverse_dns = true", &["Name servers are asked"], &["another in the next"]);
         check("[kafka]\nbrokers = \"b:1\"\ntopic = \"raw.x\"", &["(Kafka, topic raw.x)"], &[]);
         check(&format!("{gateway}query_keys = [\"channel\", \"v\"]"), &["where they are there: channel, v, ns"], &[]);
         check(&format!("{gateway}trusted_hops = 1"), &["X-Forwarded-For"], &["PROXY"]);

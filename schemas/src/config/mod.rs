@@ -24,7 +24,10 @@ pub use route::{
     RouteConfig, RouteRule, TelemetryRoute, TokenMode,
 };
 pub use secret::{Secret, SecretSource};
-pub use sections::{EnrichConfig, IpMode, KafkaConfig, LakeConfig, LakeUrl, ServeConfig, SpoolConfig, WhenFull};
+pub use sections::{
+    EnrichConfig, IpMode, KafkaConfig, KeyRotation, LakeConfig, LakeUrl, ReverseDnsConfig, ServeConfig, SpoolConfig,
+    WhenFull,
+};
 pub use upstream::{UpstreamConfig, UpstreamRef};
 
 use std::path::{Path, PathBuf};

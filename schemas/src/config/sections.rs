@@ -126,8 +126,30 @@ fn kafka_options(value: toml_span::Value<'_>) -> Read<BTreeMap<String, String>> 
 pub enum IpMode {
     /// The /24 or /48 network.
     Net,
+    /// The whole address.
+    Keep,
     /// Neither address nor network.
     Drop,
+}
+
+/// How long one key of `endpoint_id` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyRotation {
+    /// A client has the same `endpoint_id` until the operator makes another key.
+    Never,
+    /// Each calendar month (UTC, of the request) has a key of its own, derived from the operator's.
+    Monthly,
+}
+
+/// Reverse DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReverseDnsConfig {
+    /// Name servers; none: those of the system.
+    pub servers: Vec<SocketAddr>,
+    /// The most addresses asked for in a second.
+    pub per_second: u32,
+    /// The longest that a batch of records waits for answers, in milliseconds.
+    pub wait_ms: u64,
 }
 
 /// `[enrich]`.
@@ -143,6 +165,10 @@ pub struct EnrichConfig {
     pub overrides_file: Option<PathBuf>,
     /// The file of the key of `endpoint_id`; made at the first start.
     pub endpoint_key_file: Option<PathBuf>,
+    /// How long one key of `endpoint_id` holds.
+    pub endpoint_key_rotation: KeyRotation,
+    /// Absent: nobody is asked for the name of an address.
+    pub reverse_dns: Option<ReverseDnsConfig>,
     /// What the lake keeps of a client's address.
     pub ip_mode: IpMode,
     /// Where health and metrics are answered; absent: nowhere.
@@ -155,12 +181,34 @@ pub(super) fn enrich(mut section: Section<'_, '_>) -> Option<EnrichConfig> {
     let geo_databases = section.optional("geo_databases", read::list(read::path)).unwrap_or_default();
     let overrides_file = section.optional("overrides_file", read::path);
     let endpoint_key_file = section.optional("endpoint_key_file", read::path);
-    let words = &[("net", IpMode::Net), ("drop", IpMode::Drop)];
+    let words = &[("never", KeyRotation::Never), ("monthly", KeyRotation::Monthly)];
+    let endpoint_key_rotation =
+        section.optional("endpoint_key_rotation", read::word(words)).unwrap_or(KeyRotation::Never);
+    let reverse_dns = reverse_dns(&mut section);
+    let words = &[("net", IpMode::Net), ("keep", IpMode::Keep), ("drop", IpMode::Drop)];
     let ip_mode = section.optional("ip_mode", read::word(words)).unwrap_or(IpMode::Net);
     let admin_listen = section.optional("admin_listen", read::socket);
     section.finish();
     let flush_rows = usize::try_from(flush_rows).ok()?;
-    Some(EnrichConfig { flush_rows, flush_s, geo_databases, overrides_file, endpoint_key_file, ip_mode, admin_listen })
+    Some(EnrichConfig {
+        flush_rows,
+        flush_s,
+        geo_databases,
+        overrides_file,
+        endpoint_key_file,
+        endpoint_key_rotation,
+        reverse_dns,
+        ip_mode,
+        admin_listen,
+    })
+}
+
+fn reverse_dns(section: &mut Section<'_, '_>) -> Option<ReverseDnsConfig> {
+    let is_wanted = section.optional("reverse_dns", read::flag).unwrap_or(false);
+    let servers = section.optional("reverse_dns_servers", read::list(read::socket)).unwrap_or_default();
+    let per_second = section.optional("reverse_dns_per_second", read::number(1..=10_000)).unwrap_or(50);
+    let wait_ms = section.optional("reverse_dns_wait_ms", read::number(1..=600_000)).unwrap_or(2_000);
+    is_wanted.then(|| ReverseDnsConfig { servers, per_second: u32::try_from(per_second).unwrap_or(u32::MAX), wait_ms })
 }
 
 /// Where the lake stands.

@@ -4,6 +4,7 @@ mod commit;
 mod retry;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -16,6 +17,7 @@ use super::source::{Offset, Partition, Source, SourceError, SourceEvent, SourceR
 use crate::event::{EncodeError, Enriched, Event, action};
 use crate::io::clock;
 use crate::lake::{Lake, LakeError};
+use crate::reverse::ReverseNames;
 use retry::Retry;
 
 /// The longest wait for the source: shutdown and flush are looked at this often even when nothing comes.
@@ -30,11 +32,13 @@ pub struct WorkerConfig {
     pub stop_at: Option<BTreeMap<Partition, Offset>>,
     /// How long a failing store is still tried after shutdown was asked for. What is not committed is read again later.
     pub shutdown_grace: Duration,
+    /// Who is asked for names of addresses before the records are enriched; nobody where the operator does not want it.
+    pub names: Option<Arc<ReverseNames>>,
 }
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self { flush: FlushLimits::default(), stop_at: None, shutdown_grace: Duration::from_secs(10) }
+        Self { flush: FlushLimits::default(), stop_at: None, shutdown_grace: Duration::from_secs(10), names: None }
     }
 }
 
@@ -94,8 +98,8 @@ where
     let topic = source.topic().to_owned();
     let collector = Collector::new(&topic, config.flush, config.stop_at);
     let retry = Retry::new(shutdown.clone(), config.shutdown_grace, metrics.retries.clone());
-    let summary = WorkerSummary::default();
-    let worker = Worker { topic, source, lake, enrich, metrics, collector, retry, shutdown, summary };
+    let (summary, names) = (WorkerSummary::default(), config.names);
+    let worker = Worker { topic, source, lake, enrich, names, metrics, collector, retry, shutdown, summary };
     worker.run().await
 }
 
@@ -104,6 +108,7 @@ struct Worker<'a, S, E> {
     source: &'a mut S,
     lake: &'a mut Lake,
     enrich: &'a E,
+    names: Option<Arc<ReverseNames>>,
     metrics: &'a WorkerMetrics,
     collector: Collector<Event>,
     retry: Retry,
@@ -197,8 +202,14 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
 
     async fn take(&mut self, records: Vec<SourceRecord>) -> Result<Flow, WorkerError> {
         self.retry.succeeded();
-        for record in records {
-            let incoming = self.decode(record);
+        let decoded: Vec<_> = records.into_iter().map(decode).collect();
+        if let Some(names) = &self.names {
+            let raws: Vec<&RawAccess> = decoded.iter().filter_map(Incoming::row).collect();
+            names.learn(&raws).await;
+        }
+        for incoming in decoded {
+            let enrich = |raw| Event { action: action(&raw), enriched: (self.enrich)(&raw), raw };
+            let incoming = incoming.map(enrich);
             if let Content::Row { node, .. } = &incoming.content
                 && self.collector.needs_seq(incoming.partition, node)
             {
@@ -226,18 +237,14 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
             }
         }
     }
+}
 
-    fn decode(&self, record: SourceRecord) -> Incoming<Event> {
-        let SourceRecord { partition, offset, payload } = record;
-        let byte_count = payload.len();
-        let content = match RawAccess::decode(&payload) {
-            Ok(raw) => {
-                let (node, seq) = (raw.node.clone(), raw.seq);
-                let row = Event { action: action(&raw), enriched: (self.enrich)(&raw), raw };
-                Content::Row { node, seq, row }
-            }
-            Err(rejected) => Content::Refused(rejected, payload),
-        };
-        Incoming { partition, offset, byte_count, content }
-    }
+fn decode(record: SourceRecord) -> Incoming<RawAccess> {
+    let SourceRecord { partition, offset, payload } = record;
+    let byte_count = payload.len();
+    let content = match RawAccess::decode(&payload) {
+        Ok(row) => Content::Row { node: row.node.clone(), seq: row.seq, row },
+        Err(rejected) => Content::Refused(rejected, payload),
+    };
+    Incoming { partition, offset, byte_count, content }
 }
