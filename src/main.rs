@@ -113,7 +113,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Command::EndpointKey(command) => endpoint_key::run(&config, &command),
             Command::Overrides(command) => Box::pin(overrides::run(&config, &command)).await,
             Command::Forget(arguments) => Box::pin(forget::forget(&config, &arguments)).await,
-            Command::Geo(command) => geo::run(&command),
+            Command::Geo(command) => Box::pin(geo::run(&config, &command)).await,
             Command::Check => Ok(()),
         }
     })

@@ -6,6 +6,7 @@ mod demo;
 mod endpoint_key;
 mod explain;
 mod forget;
+mod geo_update;
 mod import;
 mod kafka_pipe;
 mod kills;
