@@ -1,6 +1,7 @@
 //! The whole pipe on real parts, driven through the `whopulls` binary.
 
 mod command_line;
+mod counting;
 mod dead_letters;
 mod demo;
 mod endpoint_key;
