@@ -78,6 +78,9 @@ fn a_build_that_says_so_is_one() {
     let says = |user_agent: &str| recognize(user_agent).ci;
     assert!(says("npm/10.2.4 node/v20.11.0 linux x64 workspaces/false ci/github-actions"));
     assert!(says("Composer/2.6.5 (Linux; 5.15.0; PHP 8.2.12; cURL 7.88.1; CI)"));
+    let bundler = "bundler/2.6.3 rubygems/3.6.3 ruby/3.4.1 (x86_64-pc-linux-gnu) command/install options/path ci/github,ci 0123456789abcdef";
+    check(bundler, ["bundler", "2.6.3", "linux", "amd64"]);
+    assert!(says(bundler));
     assert!(says("docker/24.0.7 os/linux UpstreamClient(compose/v2 ci/gitlab)"));
     assert!(!says("npm/10.2.4 node/v20.11.0 linux x64 workspaces/false ci/false"));
     assert!(!says("npm/10.2.4 node/v20.11.0 linux x64 workspaces/false"));
