@@ -8,6 +8,7 @@ use whopulls_schemas::UnixMicros;
 use whopulls_schemas::raw::{Child, Kind, RawAccess};
 
 use super::memory::{PairKey, hash_of};
+use crate::client::Automation;
 use crate::event::{Action, Enriched};
 
 /// Who asks: the endpoint, and what its user agent was recognized as.
@@ -48,6 +49,12 @@ pub struct Request<'a> {
     pub range_start: Option<u64>,
 }
 
+/// Robots never count: what they fetch is looked at, not used.
+pub(super) fn unless_bot(alone: Action, automation: Option<&str>) -> Action {
+    let fetches = [Action::Pull, Action::Download, Action::DownloadPart, Action::Blob, Action::BlobPart];
+    if automation == Some(Automation::Bot.as_str()) && fetches.contains(&alone) { Action::Metadata } else { alone }
+}
+
 impl<'a> Request<'a> {
     /// A record with what was derived of it.
     pub fn of(raw: &'a RawAccess, enriched: &'a Enriched, alone: Action) -> Self {
@@ -57,7 +64,7 @@ impl<'a> Request<'a> {
             id: raw.id,
             ts: raw.ts,
             client: enriched.endpoint_id.map(|endpoint_id| Client { endpoint_id, program }),
-            alone,
+            alone: unless_bot(alone, enriched.automation.as_deref()),
             kind: raw.kind,
             is_head: raw.method == "HEAD",
             path: &raw.path,

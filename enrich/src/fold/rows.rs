@@ -9,12 +9,13 @@ use whopulls_schemas::UnixMicros;
 use whopulls_schemas::event::column;
 use whopulls_schemas::raw::{Child, Kind};
 
+use super::request::unless_bot;
 use super::{Client, Counted, Request};
 use crate::event::{Action, Alone};
 use crate::lake::change::{ColumnError, at, flag, long, moments, text, texts};
 
 /// The columns that the rule reads, and the answer that a row has.
-pub const COUNT_COLUMNS: [&str; 24] = [
+pub const COUNT_COLUMNS: [&str; 25] = [
     column::ID,
     column::TS,
     column::NODE,
@@ -39,6 +40,7 @@ pub const COUNT_COLUMNS: [&str; 24] = [
     column::CLIENT_VERSION,
     column::OS,
     column::ARCH,
+    column::AUTOMATION,
 ];
 
 /// The place of a row among all. A node numbers its records in the order in which they were read, and a record that took long may be of an earlier moment than
@@ -147,6 +149,7 @@ struct Texts {
     pull_id: StringArray,
     platform: StringArray,
     program: [StringArray; 4],
+    automation: StringArray,
 }
 
 impl Held {
@@ -167,6 +170,7 @@ impl Held {
             pull_id: text(column::PULL_ID)?,
             platform: text(column::PLATFORM)?,
             program: [text(column::CLIENT)?, text(column::CLIENT_VERSION)?, text(column::OS)?, text(column::ARCH)?],
+            automation: text(column::AUTOMATION)?,
         };
         // Files of before these columns do not have them.
         let has = |name| batch.column_by_name(name).is_some();
@@ -218,7 +222,10 @@ impl Held {
             },
             client: number(&self.endpoints, row),
             program: texts.program.each_ref().map(boxed),
-            alone: Alone { kind, method, path, status, has_package, range_start }.action(),
+            alone: unless_bot(
+                Alone { kind, method, path, status, has_package, range_start }.action(),
+                at(&texts.automation, row),
+            ),
             kind,
             is_head: method == "HEAD",
             path: path.into(),

@@ -332,3 +332,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_robot_never_counts() {
+    let mut fold = Fold::default();
+    let robot = Enriched { automation: Some("bot".to_owned()), ..client(1) };
+    for (id, what) in (1..).zip(["GET manifests/1.0", "GET /app.tar.gz", "GET blobs/sha256:1a"]) {
+        let counted = counted(&mut fold, &record(&index(what), id, UnixMicros(0)), &robot);
+        assert_eq!((counted.action, counted.pull_id), (Action::Metadata, None), "{what}");
+    }
+    let raw = record(&Ask { status: 404, ..ask("GET /app.tar.gz") }, 9, UnixMicros(0));
+    assert_eq!(counted(&mut fold, &raw, &robot).action, Action::Error);
+}

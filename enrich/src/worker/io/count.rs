@@ -32,9 +32,11 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
             }
             self.remembered.extend(steps.keys().copied());
         }
+        let before = self.fold.forgotten();
         for event in rows {
             event.counted = self.fold.count(&Request::of(&event.raw, &event.enriched, action(&event.raw)));
         }
+        self.metrics.forgotten.inc_by(self.fold.forgotten() - before);
         Flow::GoOn
     }
 
