@@ -117,7 +117,7 @@ fn events_with_an_identity_of_their_own_count_once_also_in_the_next_import() {
         ImportFile::open(&path, rules(LogFormat::Scarf)).expect("the export opens")
     };
     let known = dir.path().join("imports/ids");
-    let open = || ImportedIds::open(known.clone()).expect("the identities open");
+    let open = || ImportedIds::at(known.clone());
     let mut ids = open();
     let (report, records) = pass(write("one.csv", &[1, 2, 2, 3]), &mut ids);
     assert_eq!((report.lines, report.accepted, report.duplicates, records.len()), (4, 3, 1, 3));

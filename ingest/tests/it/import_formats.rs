@@ -85,7 +85,7 @@ fn cloudfront() {
     refuses(LogFormat::CloudFront, &format!("{fields}\n{}", line.replace("206", "-")), "sc-status");
     refuses(LogFormat::CloudFront, &format!("{fields}\n{}", line.replace("/a%", "a%")), "cs-uri-stem");
     refuses(LogFormat::CloudFront, &format!("{fields}\n{}", line.replace("01-16", "13-16")), "date");
-    refuses(LogFormat::CloudFront, "", "time");
+    refuses(LogFormat::CloudFront, "", "line");
 }
 
 #[test]

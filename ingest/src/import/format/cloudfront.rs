@@ -79,6 +79,9 @@ pub(super) fn parse<'a>(line: &'a [u8], header: &Header) -> Result<Entry<'a>, Re
 
 fn entry<'a>(line: &'a [u8], columns: &Columns) -> Result<Entry<'a>, Rejected> {
     let cells: Vec<&[u8]> = line.split(|byte| *byte == b'\t').collect();
+    if cells.len() < 2 {
+        return Err(wrong("line", "no tab between cells"));
+    }
     let cell = |name: &str| columns.cell(&cells, name);
     let required = |name: &str| cell(name).ok_or_else(|| wrong(name, "missing"));
     let time = iso_time::of_parts(required("date")?, required("time")?).ok_or_else(|| wrong("date", "not a time"))?;

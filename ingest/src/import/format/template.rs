@@ -88,7 +88,8 @@ impl LogTemplate {
         if !has(&["time_local", "time_iso8601", "msec"]) {
             return Err(LogTemplateError::Time);
         }
-        if !has(&["request"]) && !(has(&["request_method"]) && has(&["request_uri", "uri", "document_uri"])) {
+        let in_parts = has(&["request_method"]) && has(&["request_uri", "uri", "document_uri"]);
+        if !in_parts && !has(&["request"]) {
             return Err(LogTemplateError::Request);
         }
         if !has(&["status"]) {

@@ -35,6 +35,14 @@ pub enum ImportError {
         /// Why.
         source: DetectError,
     },
+    /// The identities of earlier imports cannot be read: without them events would count twice.
+    #[error("read the identities of earlier imports, {}", path.display())]
+    Ids {
+        /// Their file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The spool does not take the records; what was appended before stays, and importing again adds only the rest.
     #[error("append to the spool the records of {} before line {line}", path.display())]
     Append {

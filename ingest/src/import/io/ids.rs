@@ -15,27 +15,37 @@ const ID_BYTES: usize = 16;
 #[derive(Debug, Default)]
 pub struct ImportedIds {
     path: Option<PathBuf>,
+    is_loaded: bool,
     known: HashSet<Uuid>,
     /// Not in the file yet.
     added: Vec<Uuid>,
 }
 
 impl ImportedIds {
-    /// Those of the file `path`, where there is one. It is made when the first are kept.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn open(path: PathBuf) -> io::Result<Self> {
+    /// Those of the file `path`. It is read when a log needs it, and made when the first are kept.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path: Some(path), ..Self::default() }
+    }
+
+    /// Reads the file, where there is one, the first time that this is called.
+    pub(super) fn load(&mut self) -> io::Result<()> {
+        let Some(path) = self.path.as_ref().filter(|_| !self.is_loaded) else { return Ok(()) };
         let mut bytes = Vec::new();
-        match File::open(&path) {
+        match File::open(path) {
             Ok(file) => {
                 file.take((IDS_MAX * ID_BYTES) as u64).read_to_end(&mut bytes)?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let ids = bytes.chunks_exact(ID_BYTES).filter_map(|id| Uuid::from_slice(id).ok());
-        Ok(Self { path: Some(path), known: ids.collect(), added: Vec::new() })
+        self.known.extend(bytes.chunks_exact(ID_BYTES).filter_map(|id| Uuid::from_slice(id).ok()));
+        self.is_loaded = true;
+        Ok(())
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> PathBuf {
+        self.path.clone().unwrap_or_default()
     }
 
     /// Whether this identity comes for the first time; it is known from now on. Beyond the bound nothing is remembered, and what comes

@@ -157,6 +157,9 @@ pub fn import_file(
         Shape::Known(format) => (LINE_BYTES_MAX, format == LogFormat::Scarf),
         Shape::Template(_) | Shape::Auto => (LINE_BYTES_MAX, false),
     };
+    if counts_once {
+        ids.load().map_err(|source| ImportError::Ids { path: ids.path(), source })?;
+    }
     let read = content::reader(&file).map_err(|source| ImportError::Read { path: path.clone(), source })?;
     let mut report = ImportReport { node: node.clone(), end_seq: spool.end_seq(), ..ImportReport::default() };
     let take = |results: Results| -> Result<(), error::Stopped> {
