@@ -60,6 +60,8 @@ pub use proxy_header::{PROXY_HEADER_BYTES_MAX, ProxyHeader, ProxyHeaderFault};
 pub(crate) use reload::keep_started;
 pub use routes::{RouteError, RouteErrors, check_routes};
 
+pub(crate) use access::{host_of, range_start, without_query};
+pub(crate) use oci_path::{OciPath, is_digest};
 pub(crate) use pattern::{Pattern, value_of};
 
 /// How long an answer waits for its record to be written. A disk under load may take some hundred milliseconds, and an answer that did not

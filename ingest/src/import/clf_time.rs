@@ -31,11 +31,11 @@ pub(super) fn parse(text: &[u8]) -> Option<UnixMicros> {
     Some(UnixMicros((seconds - ahead * offset_minutes * 60) * 1_000_000))
 }
 
-fn number(digits: &[u8]) -> Option<i64> {
+pub(super) fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))
 }
 
-fn days_in(year: i64, month: i64) -> i64 {
+pub(super) fn days_in(year: i64, month: i64) -> i64 {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match month {
         2 if leap => 29,

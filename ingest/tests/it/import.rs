@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use whopulls_ingest::import::{ImportFile, ImportReport, ImportRules, Imported, LogFormat, RejectedLine, import_file};
+use whopulls_ingest::import::{
+    ImportFile, ImportReport, ImportRules, ImportedIds, LogFormat, RejectedLine, import_file,
+};
 use whopulls_ingest::spool::{Spool, SpoolOptions};
 use whopulls_schemas::RejectReason;
 use whopulls_schemas::raw::{Kind, RawAccess};
@@ -28,7 +30,8 @@ fn import(path: &Path, rules: ImportRules) -> (ImportReport, Vec<RawAccess>, Vec
     let file = ImportFile::open(path, rules).expect("the log opens");
     let size = file.size();
     let (mut seen, mut rejected) = (0, Vec::new());
-    let report = import_file(file, &spool, |line| rejected.push(line), |progress| seen = progress.bytes)
+    let mut ids = ImportedIds::default();
+    let report = import_file(file, &spool, &mut ids, |line| rejected.push(line), |progress| seen = progress.bytes)
         .expect("the log is imported");
     assert_eq!(seen, size, "the progress ends at the file's size");
     assert_eq!(report.lines, report.accepted + report.rejected);
@@ -96,14 +99,11 @@ fn lines_without_an_end_or_with_too_much_are_counted_and_passed_over() {
     let good = "192.0.2.1 - - [17/May/2015:08:05:32 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"";
     let long = "x".repeat(70_000);
     fs::write(&path, format!("{good}\r\n\n{long}\n{good}\n{long}")).expect("the log is written");
-    let mut file = ImportFile::open(&path, rules(LogFormat::Nginx, &[])).expect("the log opens");
-    let mut seen = Vec::new();
-    while let Some(line) = file.next_line().expect("the log is read") {
-        seen.push(match line {
-            Imported::Record(record) => (record.seq, None),
-            Imported::Rejected(line) => (line.line, Some(line.rejected.reason)),
-        });
-    }
+    let (_, records, rejected) = import(&path, rules(LogFormat::Nginx, &[]));
+    let records = records.iter().map(|record| (record.seq, None));
+    let rejected = rejected.iter().map(|line| (line.line, Some(line.rejected.reason)));
+    let mut seen: Vec<_> = records.chain(rejected).collect();
+    seen.sort_by_key(|(line, _)| *line);
     let (unparsable, oversized) = (Some(RejectReason::UnparsableLine), Some(RejectReason::Oversized));
     assert_eq!(seen, [(1, None), (2, unparsable), (3, oversized), (4, None), (5, oversized)]);
 }

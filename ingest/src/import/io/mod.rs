@@ -1,66 +1,43 @@
 //! Reading a log file within bounded memory, and passing it to the spool.
 
+mod content;
+mod error;
+mod ids;
+mod lines;
+mod parallel;
+mod paths;
+
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use whopulls_schemas::raw::RawAccess;
-use whopulls_schemas::{RejectReason, Rejected};
+use whopulls_schemas::raw::RAW_RECORD_BYTES_MAX;
 
-use super::record::record;
-use super::{ImportRules, RejectedLine};
-use crate::spool::{AppendError, Spool};
+use super::detect::{DETECT_LINES, detect};
+use super::log_format::{LogFormat, Shape};
+use super::{ImportRules, Importer, RejectedLine, Rejections};
+use crate::spool::Spool;
+pub use content::DECOMPRESSED_BYTES_MAX;
+pub use error::ImportError;
+pub use ids::ImportedIds;
+use lines::Lines;
+use parallel::{Results, read_lines};
+pub use paths::{PathsError, expand};
 
-/// A longer line is rejected as oversized; its start is kept.
+/// A longer line is rejected as oversized; its start is kept. A record of our own may be as long as the contract allows.
 const LINE_BYTES_MAX: usize = 64 << 10;
-/// Records appended to the spool together: about 400 KiB.
-const BATCH_RECORDS: usize = 1000;
-const BUFFER_BYTES: usize = 256 << 10;
-
-/// A file cannot be imported.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The file cannot be read.
-    #[error("read the log {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The spool does not take the records; what was appended before stays, and importing again adds only the rest.
-    #[error("append to the spool the records of {} before line {line}", path.display())]
-    Append {
-        /// The file.
-        path: PathBuf,
-        /// The line after the last one of the batch that failed.
-        line: u64,
-        /// Why.
-        source: AppendError,
-    },
-}
 
 /// How far an import is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ImportProgress {
-    /// Bytes of the file read.
+    /// Bytes of the content read.
     pub bytes: u64,
     /// Lines read.
     pub lines: u64,
 }
 
-/// One line's result.
-#[derive(Debug)]
-pub enum Imported {
-    /// A record, stamped with its file and line.
-    Record(Box<RawAccess>),
-    /// No record.
-    Rejected(RejectedLine),
-}
-
-/// What an import did: lines = accepted + rejected.
+/// What an import did: lines = accepted + rejected + duplicates + passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportReport {
     /// The file's identity, the `node` of its records.
@@ -71,150 +48,144 @@ pub struct ImportReport {
     pub accepted: u64,
     /// Lines rejected.
     pub rejected: u64,
+    /// Events that were imported before under the identity that their export gives them.
+    pub duplicates: u64,
+    /// Lines that are about no request: headers, and what a server says of itself.
+    pub passed_over: u64,
+    /// The rejected ones by reason.
+    pub rejections: Rejections,
     /// The line of the last record.
     pub last_line: Option<u64>,
     /// One past the last record's place in the spool: when a reader is there, everything is passed on.
     pub end_seq: u64,
 }
 
-/// A log being read line by line, in order.
+/// A log that is open, and known by its content.
 #[derive(Debug)]
 pub struct ImportFile {
     path: PathBuf,
-    reader: BufReader<File>,
+    file: File,
     node: String,
     rules: ImportRules,
     size: u64,
-    progress: ImportProgress,
 }
 
 impl ImportFile {
-    /// Opens a log and reads it once for its identity.
+    /// Opens a log, plain or packed by gzip or zstd, reads it once for its identity, and sees which format it has where that was not said.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read or unpacked, or its format cannot be told.
     pub fn open(path: &Path, rules: ImportRules) -> Result<Self, ImportError> {
-        let failed = |source| ImportError::Read { path: path.into(), source };
-        let mut file = File::open(path).map_err(failed)?;
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        let mut size = 0;
-        loop {
-            let read = file.read(&mut buffer).map_err(failed)?;
-            if read == 0 {
-                break;
-            }
-            size += read as u64;
-            hasher.update(buffer.get(..read).unwrap_or_default());
-        }
-        file.rewind().map_err(failed)?;
-        let hash = hasher.finalize();
-        let hex: String = hash.iter().take(8).flat_map(|b| [b >> 4, b & 15]).map(hex_digit).collect();
-        Ok(Self {
-            path: path.into(),
-            reader: BufReader::with_capacity(BUFFER_BYTES, file),
-            node: format!("import-{hex}"),
-            rules,
-            size,
-            progress: ImportProgress::default(),
-        })
+        let file = File::open(path).map_err(|source| ImportError::Read { path: path.into(), source })?;
+        Self::of(path, file, rules)
     }
 
-    /// The file's identity: `import-` and the start of its SHA-256.
+    /// The same of a stream, such as standard input. It is copied into an unnamed file in `folder`: the identity of its lines is of the
+    /// whole, and no line has one before the last came.
+    ///
+    /// # Errors
+    /// It cannot be read or copied, or its format cannot be told.
+    pub fn open_stream(name: &Path, stream: impl Read, folder: &Path, rules: ImportRules) -> Result<Self, ImportError> {
+        let failed = |source| ImportError::Copy { path: name.into(), folder: folder.into(), source };
+        let mut file = tempfile::tempfile_in(folder).map_err(failed)?;
+        let copied = io::copy(&mut stream.take(DECOMPRESSED_BYTES_MAX + 1), &mut file).map_err(failed)?;
+        if copied > DECOMPRESSED_BYTES_MAX {
+            return Err(failed(io::ErrorKind::FileTooLarge.into()));
+        }
+        Self::of(name, file, rules)
+    }
+
+    fn of(path: &Path, file: File, rules: ImportRules) -> Result<Self, ImportError> {
+        let failed = |source| ImportError::Read { path: path.into(), source };
+        let (size, hash) = content::identity(&file, DECOMPRESSED_BYTES_MAX).map_err(failed)?;
+        let rules = match rules.shape {
+            Shape::Auto => {
+                let first = first_lines(&file).map_err(failed)?;
+                let format = detect(&first).map_err(|source| ImportError::Detect { path: path.into(), source })?;
+                rules.with_shape(Shape::Known(format))
+            }
+            Shape::Known(_) | Shape::Template(_) => rules,
+        };
+        Ok(Self { path: path.into(), file, node: format!("import-{hash}"), rules, size })
+    }
+
+    /// The file's identity: `import-` and the start of the SHA-256 of its content.
     pub fn node(&self) -> &str {
         &self.node
     }
 
-    /// Bytes of the whole file.
+    /// Bytes of the whole content, unpacked.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// How far the reading is.
-    pub fn progress(&self) -> ImportProgress {
-        self.progress
-    }
-
-    /// The next line's result; `None` at the end.
-    ///
-    /// # Errors
-    /// The file cannot be read on.
-    pub fn next_line(&mut self) -> Result<Option<Imported>, ImportError> {
-        let mut line = Vec::new();
-        let limit = LINE_BYTES_MAX as u64 + 1;
-        let failed = |source| ImportError::Read { path: self.path.clone(), source };
-        let mut read = (&mut self.reader).take(limit).read_until(b'\n', &mut line).map_err(failed)?;
-        if read == 0 {
-            return Ok(None);
-        }
-        let whole = line.ends_with(b"\n") || line.len() <= LINE_BYTES_MAX;
-        if !whole {
-            read += self.reader.skip_until(b'\n').map_err(failed)?;
-        }
-        self.progress.bytes += read as u64;
-        self.progress.lines += 1;
-        let number = self.progress.lines;
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let result = if whole {
-            record(text, number, &self.node, &self.rules)
-        } else {
-            Err(Rejected::whole(RejectReason::Oversized, format!("a line of over {LINE_BYTES_MAX} bytes")))
-        };
-        Ok(Some(match result {
-            Ok(record) => Imported::Record(Box::new(record)),
-            Err(rejected) => {
-                let bytes = text.to_vec();
-                Imported::Rejected(RejectedLine { line: number, rejected, bytes })
-            }
-        }))
+    /// The shape of its lines: the one that was given or, for `auto`, the one that was seen.
+    pub fn shape(&self) -> &Shape {
+        self.rules.shape()
     }
 }
 
-/// Passes a whole log to the spool, in order, and every line that makes no record to `on_rejected`. It blocks: not for an
-/// asynchronous task.
+fn first_lines(file: &File) -> io::Result<Vec<Vec<u8>>> {
+    let mut lines = Lines::new(content::reader(file)?, RAW_RECORD_BYTES_MAX);
+    let mut first = Vec::new();
+    while first.len() < DETECT_LINES {
+        let mut line = Vec::new();
+        match lines.next(&mut line)? {
+            None => break,
+            Some(_) if line.is_empty() => {}
+            Some(_) => first.push(line),
+        }
+    }
+    Ok(first)
+}
+
+/// Passes a whole log to the spool, in order, and every line that makes no record to `on_rejected`. Lines are read on every core. It
+/// blocks: not for an asynchronous task.
 ///
 /// # Errors
 /// The file cannot be read, or the spool does not take the records.
 pub fn import_file(
-    mut file: ImportFile,
+    file: ImportFile,
     spool: &Spool,
+    ids: &mut ImportedIds,
     mut on_rejected: impl FnMut(RejectedLine),
     mut on_progress: impl FnMut(ImportProgress),
 ) -> Result<ImportReport, ImportError> {
-    let mut report = ImportReport { node: file.node().into(), end_seq: spool.end_seq(), ..ImportReport::default() };
-    let mut batch = Vec::with_capacity(BATCH_RECORDS);
-    loop {
-        let next = file.next_line()?;
-        let ended = next.is_none();
-        match next {
-            Some(Imported::Record(record)) => {
-                report.last_line = Some(record.seq);
-                batch.push(Bytes::from(record.encode()));
-            }
-            Some(Imported::Rejected(line)) => {
-                report.rejected += 1;
-                on_rejected(line);
-            }
-            None => {}
-        }
-        if batch.len() >= BATCH_RECORDS || (ended && !batch.is_empty()) {
-            report.accepted += batch.len() as u64;
-            let appended = spool.append_batch_blocking(&batch);
-            batch.clear();
-            let line = file.progress().lines + 1;
-            let failed = |source| ImportError::Append { path: file.path.clone(), line, source };
-            report.end_seq = appended.map_err(failed)? + 1;
-            on_progress(file.progress());
-        }
-        if ended {
-            report.lines = file.progress().lines;
-            on_progress(file.progress());
-            return Ok(report);
-        }
+    let ImportFile { path, file, node, rules, .. } = file;
+    let (line_bytes_max, counts_once) = match rules.shape {
+        Shape::Known(LogFormat::Whopulls) => (RAW_RECORD_BYTES_MAX, false),
+        Shape::Known(format) => (LINE_BYTES_MAX, format == LogFormat::Scarf),
+        Shape::Template(_) | Shape::Auto => (LINE_BYTES_MAX, false),
+    };
+    if counts_once {
+        ids.load().map_err(|source| ImportError::Ids { path: ids.path(), source })?;
     }
-}
-
-fn hex_digit(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
+    let read = content::reader(&file).map_err(|source| ImportError::Read { path: path.clone(), source })?;
+    let mut report = ImportReport { node: node.clone(), end_seq: spool.end_seq(), ..ImportReport::default() };
+    let take = |results: Results| -> Result<(), error::Stopped> {
+        let Results { records, rejected, passed_over, bytes_read } = results;
+        report.lines += records.len() as u64 + rejected.len() as u64 + passed_over;
+        report.passed_over += passed_over;
+        report.rejected += rejected.len() as u64;
+        for line in rejected {
+            report.rejections.add(&line);
+            on_rejected(line);
+        }
+        let found = records.len();
+        let new = records.into_iter().filter(|(_, id, _)| !counts_once || ids.is_new(*id));
+        let (lines, batch): (Vec<u64>, Vec<Bytes>) = new.map(|(line, _, record)| (line, record)).unzip();
+        report.duplicates += (found - batch.len()) as u64;
+        if let Some(last) = lines.last() {
+            let appended = spool.append_batch_blocking(&batch);
+            let line = report.lines + 1;
+            report.end_seq = appended.map_err(|source| error::Stopped::Append { line, source })? + 1;
+            report.accepted += batch.len() as u64;
+            report.last_line = Some(*last);
+        }
+        on_progress(ImportProgress { bytes: bytes_read, lines: report.lines });
+        Ok(())
+    };
+    let read = read_lines(Lines::new(read, line_bytes_max), Importer::new(rules, &node), take);
+    read.map_err(|stopped| stopped.of(path))?;
+    Ok(report)
 }
