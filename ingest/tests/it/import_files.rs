@@ -81,6 +81,21 @@ fn a_packed_log_that_is_cut_is_an_error_and_nothing_of_it_is_imported() {
 }
 
 #[test]
+fn a_spool_that_is_full_ends_the_import_and_says_before_which_line() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("access.log");
+    fs::write(&path, lines(40_000)).expect("the log is written");
+    let options =
+        SpoolOptions { max_bytes: 1 << 20, segment_bytes: 64 << 10, ..SpoolOptions::new(dir.path().join("spool")) };
+    let (spool, _) = Spool::open(options).expect("the spool opens");
+    // What nobody has read is not dropped.
+    let _reader = spool.reader("test").expect("the reader opens");
+    let file = ImportFile::open(&path, rules(LogFormat::Nginx)).expect("the log opens");
+    let error = import_file(file, &spool, &mut ImportedIds::default(), |_| {}, |_| {}).expect_err("it is full");
+    assert!(matches!(error, ImportError::Append { line, .. } if line > 1000 && line < 40_000), "{error:?}");
+}
+
+#[test]
 fn the_first_lines_say_the_format_or_an_error_lists_them() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("access.log");
