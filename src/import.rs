@@ -160,7 +160,10 @@ async fn open(path: &Path, folder: &Path, rules: ImportRules) -> Result<ImportFi
 
 /// A spool with nothing in it: what an import that was killed left there is read from the log again.
 fn empty_spool(folder: &Path) -> Result<Spool> {
-    let open = || Spool::open(SpoolOptions::new(folder)).context("open the import's spool");
+    // The whole log is in it before the worker begins, so nothing of it may be dropped or refused: the disk is the bound.
+    let options =
+        || SpoolOptions { max_bytes: 1 << 50, max_age: Duration::from_hours(24 * 365), ..SpoolOptions::new(folder) };
+    let open = || Spool::open(options()).context("open the import's spool");
     let (spool, recovery) = open()?;
     if recovery.segments <= 1 {
         return Ok(spool);

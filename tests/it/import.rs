@@ -1,5 +1,6 @@
 //! A real log goes the same way as requests do: spool, worker, table.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use crate::support::{number, query, shared, whopulls};
@@ -63,4 +64,32 @@ fn a_real_apache_log_is_accounted_for() {
     });
     let lines = std::fs::read_to_string(&log).expect("the log").lines().count();
     assert_eq!(usize::try_from(events).expect("a small number") + letters, lines);
+}
+
+#[test]
+fn packed_logs_are_found_by_a_pattern_and_their_format_is_seen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = |package: &str| {
+        format!(
+            "198.51.100.7 - - [17/May/2015:08:05:32 +0000] \"GET /downloads/{package} HTTP/1.1\" 200 490 \"-\" \"curl/8.5.0\"\n"
+        )
+    };
+    for (name, package) in [("access.log.1.gz", "app"), ("access.log.2.gz", "tool")] {
+        let file = std::fs::File::create(folder.path().join(name)).expect("a log");
+        let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        packed.write_all(line(package).as_bytes()).and_then(|()| packed.finish().map(drop)).expect("a packed log");
+    }
+    let data = folder.path().join("data");
+    let [data_text, pattern] =
+        [data.clone(), folder.path().join("access.log.*.gz")].map(|path| path.display().to_string());
+    let arguments = ["import", "--path", "/downloads/{package}", "--data", &data_text, &pattern];
+    let printed = whopulls(&arguments).expect_success();
+    assert!(printed.contains("read as nginx") && printed.contains("2 files: 2 lines, 2 events added"), "{printed}");
+    let packages = query(&data, "select package from events order by package");
+    assert_eq!(packages, [["app"], ["tool"]]);
+    // The same log before it was packed.
+    std::fs::write(folder.path().join("access.log"), line("app")).expect("a log");
+    let plain = folder.path().join("access.log").display().to_string();
+    let again = whopulls(&["import", "--log-format", r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#, "--data", &data_text, &plain]).expect_success();
+    assert!(again.contains("nothing was added"), "{again}");
 }

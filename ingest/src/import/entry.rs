@@ -142,11 +142,12 @@ fn is_method(method: &str) -> bool {
 }
 
 fn is_target(target: &str) -> bool {
-    target.starts_with('/') || target == "*" || target.contains("://")
+    let is_url = || target.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme));
+    target.starts_with('/') || target == "*" || is_url()
 }
 
 fn is_scheme(scheme: &str) -> bool {
-    scheme.bytes().all(|b| b.is_ascii_alphanumeric())
+    !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 /// `HTTP/1.1`, and how HTTP/2 and HTTP/3 are written.

@@ -7,12 +7,12 @@ use super::detect::detect;
 use super::log_format::Shape;
 use super::{ImportRules, Imported, Importer, LogFormat, LogTemplate};
 
-/// The gateway's formats that are words and quotes.
+/// Formats of words and quotes.
 pub const OF_WORDS: [LogFormat; 5] =
     [LogFormat::Nginx, LogFormat::Apache, LogFormat::ApacheVhost, LogFormat::Alb, LogFormat::S3];
-/// Those that are JSON.
+/// Formats of JSON objects.
 pub const OF_JSON: [LogFormat; 4] = [LogFormat::Caddy, LogFormat::Fastly, LogFormat::Registry, LogFormat::Whopulls];
-/// Those that are cells between separators.
+/// Formats of cells between separators.
 pub const OF_CELLS: [LogFormat; 6] = [
     LogFormat::CloudFront,
     LogFormat::Gcs,
@@ -84,6 +84,38 @@ mod tests {
         (prop::collection::vec(PIECES, 0..40), separator).prop_map(|(pieces, separator)| pieces.join(separator))
     }
 
+    /// Good lines of every format.
+    const GOOD: [&str; 9] = [
+        include_str!("../../fuzz/seeds/import_words/combined"),
+        include_str!("../../fuzz/seeds/import_words/aws"),
+        include_str!("../../fuzz/seeds/import_json/caddy"),
+        include_str!("../../fuzz/seeds/import_json/fastly"),
+        include_str!("../../fuzz/seeds/import_json/registry"),
+        include_str!("../../fuzz/seeds/import_json/whopulls"),
+        include_str!("../../fuzz/seeds/import_cells/cloudfront"),
+        include_str!("../../fuzz/seeds/import_cells/csv"),
+        include_str!("../../fuzz/seeds/import_cells/pipes"),
+    ];
+
+    /// A good line in which some bytes are others, more or fewer.
+    fn changed_lines() -> impl Strategy<Value = Vec<u8>> {
+        let bytes = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..3),
+            "[ \t|,\"\\\\\n%:-]{0,2}".prop_map(String::into_bytes),
+            "[0-9]{1,30}".prop_map(String::into_bytes),
+        ];
+        let changes = prop::collection::vec((any::<prop::sample::Index>(), 0..4_usize, bytes), 0..4);
+        (prop::sample::select(GOOD.to_vec()), changes).prop_map(|(good, changes)| {
+            let mut line = good.as_bytes().to_vec();
+            for (at, removed, added) in changes {
+                let start = at.index(line.len() + 1);
+                let end = line.len().min(start + removed);
+                line.splice(start..end, added);
+            }
+            line
+        })
+    }
+
     fn objects() -> impl Strategy<Value = String> {
         let field = r#""(ts|time|date_time|timestamp|request|method|url|status|version|http\.request\.method|http\.request\.uri|http\.response\.status|http\.response\.duration|level|msg|schema|id|seq|node|kind|path|ip)":("[a-z0-9:./ZT-]{0,24}"|-?[0-9]{1,18}(\.[0-9]{1,3})?|null|\{"(method|uri|headers)":("GET"|"/a"|\{"Range":\["bytes=1-"\]\})\})"#;
         prop::collection::vec(field, 0..12).prop_map(|fields| format!("{{{}}}", fields.join(",")))
@@ -104,6 +136,12 @@ mod tests {
         }
 
         #[test]
+        fn holds_for_good_lines_with_changes(lines in changed_lines()) {
+            every_line_is_a_record_or_refused(&lines, LogFormat::ALL);
+            a_format_is_detected_or_not(&lines);
+        }
+
+        #[test]
         fn holds_for_objects_that_nearly_fit(line in objects(), head in "|<134>2024-01-16T23:53:20Z host name\\[1\\]: ") {
             every_line_is_a_record_or_refused(format!("{head}{line}").as_bytes(), &OF_JSON);
         }
@@ -116,6 +154,19 @@ mod tests {
         ) {
             let text = format!("{escape}$msec $status $request {}\n1.5 200 GET / HTTP/1.1 {line}\n{line}", parts.concat());
             a_log_format_reads_its_lines_or_refuses_them(text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn good_lines_are_records() {
+        for format in LogFormat::ALL {
+            let rules = ImportRules::new(*format, &[]).expect("no patterns");
+            let mut importer = Importer::new(rules, "n");
+            let lines = GOOD.iter().flat_map(|good| good.lines());
+            let records = lines
+                .zip(1..)
+                .filter(|(line, number)| matches!(importer.line(*number, line.as_bytes()), Imported::Record(_)));
+            assert!(records.count() > 0, "no line of {format}");
         }
     }
 

@@ -1,11 +1,13 @@
 //! Packed files, streams, patterns, and several files that have the same events.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use whopulls_ingest::import::{
-    ImportError, ImportFile, ImportReport, ImportRules, ImportedIds, LogFormat, Shape, expand, import_file,
+    ImportError, ImportFile, ImportReport, ImportRules, Imported, ImportedIds, Importer, LogFormat, Shape, expand,
+    import_file,
 };
 use whopulls_ingest::spool::{Spool, SpoolOptions};
 use whopulls_schemas::raw::RawAccess;
@@ -38,6 +40,8 @@ fn pass(file: ImportFile, ids: &mut ImportedIds) -> (ImportReport, Vec<RawAccess
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (spool, _) = Spool::open(SpoolOptions::new(dir.path())).expect("the spool opens");
     let report = import_file(file, &spool, ids, |_| {}, |_| {}).expect("the log is imported");
+    assert_eq!(report.lines, report.accepted + report.rejected + report.duplicates + report.passed_over);
+    assert_eq!(report.rejected, report.rejections.count());
     let mut reader = spool.reader("test").expect("the reader opens");
     let records = reader.read(usize::MAX, usize::MAX).expect("nothing is damaged");
     (report, records.iter().map(|r| RawAccess::decode(&r.payload).expect("the record is good")).collect())
@@ -70,6 +74,38 @@ fn a_packed_log_is_the_log_that_was_packed() {
 }
 
 #[test]
+fn lines_read_on_every_core_are_the_lines_read_one_by_one() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("E2EXAMPLE.log");
+    // Headers that change in the middle of a chunk, lines under no header, and versions that are not known.
+    let fields =
+        ["date time cs-method cs-uri-stem sc-status", "cs-uri-stem date time sc-status cs-method", "date time"];
+    let mut text = String::new();
+    for at in 0..4000 {
+        if at % 700 == 0 {
+            writeln!(text, "#Version: {}.0\n#Fields: {}", 1 + at / 700 % 2, fields[at / 350 % 3]).expect("memory");
+        }
+        let line = ["2024-01-16", "23:56:42", "GET", &format!("/f/{at}"), "200"];
+        let turned = [line[3], line[0], line[1], line[4], line[2]];
+        writeln!(text, "{}", if at / 350 % 3 == 1 { turned } else { line }.join("\t")).expect("memory");
+    }
+    fs::write(&path, &text).expect("the log is written");
+    let (report, records) = import(&path, LogFormat::CloudFront);
+    let mut importer = Importer::new(rules(LogFormat::CloudFront), &report.node);
+    let one_by_one: Vec<Imported> =
+        text.lines().zip(1..).map(|(line, number)| importer.line(number, line.as_bytes())).collect();
+    let expected: Vec<&RawAccess> = one_by_one
+        .iter()
+        .filter_map(|result| match result {
+            Imported::Record(record) => Some(&**record),
+            Imported::Rejected(_) | Imported::PassedOver => None,
+        })
+        .collect();
+    assert!(expected.len() > 500 && report.rejected > 500, "{report:?}");
+    assert_eq!(records.iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn a_packed_log_that_is_cut_is_an_error_and_nothing_of_it_is_imported() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("cut.gz");
@@ -78,6 +114,21 @@ fn a_packed_log_that_is_cut_is_an_error_and_nothing_of_it_is_imported() {
         let error = ImportFile::open(&path, rules(LogFormat::Nginx)).expect_err("half a file");
         assert!(matches!(error, ImportError::Read { .. }) && error.to_string().contains("cut.gz"), "{error}");
     }
+}
+
+#[test]
+fn a_spool_that_is_full_ends_the_import_and_says_before_which_line() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("access.log");
+    fs::write(&path, lines(40_000)).expect("the log is written");
+    let options =
+        SpoolOptions { max_bytes: 1 << 20, segment_bytes: 64 << 10, ..SpoolOptions::new(dir.path().join("spool")) };
+    let (spool, _) = Spool::open(options).expect("the spool opens");
+    // What nobody has read is not dropped.
+    let _reader = spool.reader("test").expect("the reader opens");
+    let file = ImportFile::open(&path, rules(LogFormat::Nginx)).expect("the log opens");
+    let error = import_file(file, &spool, &mut ImportedIds::default(), |_| {}, |_| {}).expect_err("it is full");
+    assert!(matches!(error, ImportError::Append { line, .. } if line > 1000 && line < 40_000), "{error:?}");
 }
 
 #[test]
