@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use whopulls_ingest::gateway::{check_files, check_routes};
 
 use crate::configuration::ConfigArguments;
+use crate::geo::unread;
 
 /// Reads the configuration, compiles its routes, and says what it found.
 pub(crate) fn check(arguments: &ConfigArguments) -> Result<()> {
@@ -19,12 +20,17 @@ pub(crate) fn check(arguments: &ConfigArguments) -> Result<()> {
     let gateway = listeners.map(|address| address.to_string()).collect::<Vec<_>>().join(" and ");
     let gateway = if gateway.is_empty() { "none" } else { &gateway };
     let source = config.kafka.as_ref().map_or("the spool", |_| "Kafka");
+    let mut out = std::io::stdout();
     writeln!(
-        std::io::stdout(),
+        out,
         "{}: right. Gateway: {gateway}; routes: {}; the worker reads {source}; questions: {}",
         file.display(),
         config.routes.len(),
         config.serve.listen
     )?;
+    for file in unread(&config) {
+        let file = file.display();
+        writeln!(out, "  [[geo.source]] keeps {file}, and nobody reads it: `enrich.geo_databases` does not name it")?;
+    }
     Ok(())
 }

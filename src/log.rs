@@ -22,6 +22,7 @@ pub(crate) fn start(command: &Command, json: bool) {
         | Command::Check
         | Command::Explain(_)
         | Command::Overrides(_)
+        | Command::Recount(_)
         | Command::Forget(_)
         | Command::EndpointKey(_)
         | Command::Geo(_) => "warn",

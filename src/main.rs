@@ -13,6 +13,7 @@ mod import;
 mod log;
 mod overrides;
 mod question;
+mod recount;
 mod role;
 mod shutdown;
 mod spool_source;
@@ -63,6 +64,8 @@ enum Command {
     /// What you know better than the databases, for what comes and for what was recorded
     #[command(subcommand)]
     Overrides(overrides::OverridesCommand),
+    /// Count what was recorded by the rule of today
+    Recount(recount::RecountArguments),
     /// Erase who asked: an endpoint, a network or an organization, from every file of the table
     Forget(forget::ForgetArguments),
     /// The key under which addresses become endpoints
@@ -112,8 +115,9 @@ fn run(arguments: Arguments) -> Result<()> {
             Command::Explain(arguments) => explain::explain(&config, &arguments).await,
             Command::EndpointKey(command) => endpoint_key::run(&config, &command),
             Command::Overrides(command) => Box::pin(overrides::run(&config, &command)).await,
+            Command::Recount(arguments) => Box::pin(recount::recount(&config, &arguments)).await,
             Command::Forget(arguments) => Box::pin(forget::forget(&config, &arguments)).await,
-            Command::Geo(command) => geo::run(&command),
+            Command::Geo(command) => Box::pin(geo::run(&config, &command)).await,
             Command::Check => Ok(()),
         }
     })

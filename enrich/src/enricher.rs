@@ -6,8 +6,8 @@ use whopulls_schemas::UnixMicros;
 use whopulls_schemas::config::{IpMode, KeyRotation};
 use whopulls_schemas::raw::RawAccess;
 
-use crate::attribute::attribute;
-use crate::client::Client;
+use crate::attribute::{NetworkKind, attribute};
+use crate::client::automation;
 use crate::endpoint::{EndpointKey, Month, client_host, client_net, endpoint_id, ip_version};
 use crate::event::{Enriched, Event};
 use crate::geo::{Database, Located, Snapshot};
@@ -65,7 +65,8 @@ impl Enricher {
         if let (Some(id), Some(address), Some(keys)) = (&mut enriched.endpoint_id, raw.client_ip, &self.month_key) {
             *id = endpoint_id(&self.key_of(Month::of(raw.ts), keys), address);
         }
-        enriched.automation = automation(&client).map(str::to_owned);
+        let network = enriched.network_kind.as_deref().and_then(NetworkKind::from_name);
+        enriched.automation = Some(automation(&client, network, raw.ns.is_some()).as_str().to_owned());
         enriched.client = client.name.map(str::to_owned);
         enriched.client_version = client.version;
         enriched.os = client.os.map(str::to_owned);
@@ -144,16 +145,5 @@ impl Enricher {
             enriched_with,
             ..Enriched::default()
         }
-    }
-}
-
-/// What the user agent alone says; network and behaviour are not weighed yet.
-const fn automation(client: &Client) -> Option<&'static str> {
-    if client.bot {
-        Some("bot")
-    } else if client.ci {
-        Some("ci")
-    } else {
-        None
     }
 }

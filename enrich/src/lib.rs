@@ -5,6 +5,7 @@ pub mod client;
 pub mod endpoint;
 mod enricher;
 pub mod event;
+pub mod fold;
 pub mod geo;
 pub mod io;
 pub mod lake;

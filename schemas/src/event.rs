@@ -96,6 +96,10 @@ columns! {
     REFERENCE = "reference": Kind::Text;
     /// The digest answered (oci).
     DIGEST = "digest": Kind::Text;
+    /// The manifests that an index answered names: each its digest, and behind a space its platform where it has one (oci).
+    CHILDREN = "children": Kind::TextList;
+    /// The first byte of the range asked for.
+    RANGE_START = "range_start": Kind::Long;
     /// The media type answered.
     MEDIA_TYPE = "media_type": Kind::Text;
     /// What the gateway did.
@@ -106,13 +110,14 @@ columns! {
     REFERER_HOST = "referer_host": Kind::Text;
     /// Further variables of the rule.
     VARS = "vars": Kind::TextMap;
-    /// What the request was by the counting rule: pull, download, `version_check`, blob, metadata, view, event, error.
+    /// What the request was by the counting rule: pull, `pull_part`, download, `download_part`, retry, `version_check`, blob, `blob_part`, metadata,
+    /// view, event, error.
     ACTION = "action": Kind::RequiredText;
-    /// The pull that the request belongs to.
+    /// The pull that the request belongs to: the id of the row that opened it.
     PULL_ID = "pull_id": Kind::Text;
     /// The platform chosen.
     PLATFORM = "platform": Kind::Text;
-    /// At least one layer of the pull was asked for.
+    /// The thing itself was fetched: a file, or a layer of the pull (on the rows of its blobs).
     DOWNLOADED = "downloaded": Kind::Flag;
     /// A keyed hash of the client's address: the same client, not which.
     ENDPOINT_ID = "endpoint_id": Kind::Long;

@@ -1,11 +1,13 @@
 //! The whole pipe on real parts, driven through the `whopulls` binary.
 
 mod command_line;
+mod counting;
 mod dead_letters;
 mod demo;
 mod endpoint_key;
 mod explain;
 mod forget;
+mod geo_update;
 mod import;
 mod kafka_pipe;
 mod kills;

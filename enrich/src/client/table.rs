@@ -1,23 +1,56 @@
-//! The programs that are known, and how each says its version. The first line that fits decides.
+//! The programs that are known, from `clients.csv`, and how each says its version. The first line that fits decides.
+
+use std::sync::LazyLock;
+
+use super::products::UserAgent;
+
+/// What sort of program it is, as far as that says who or what asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A person reads with it.
+    Browser,
+    /// Somebody, or a script, runs it for one task.
+    Tool,
+    /// It keeps a machine's own packages.
+    System,
+    /// It runs what it pulls, or deploys it.
+    Runtime,
+    /// It asks for others, and keeps what it got.
+    Mirror,
+    /// It looks for new versions and pulls nothing.
+    Watcher,
+    /// A part of programs that do not name themselves.
+    Library,
+    /// A robot.
+    Bot,
+}
 
 /// How a user agent is recognized.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sign {
     /// It begins with this product: `name`, `name/…` or `name …`, in whatever case.
-    Product(&'static str),
+    Product,
     /// It begins with this text, in whatever case.
-    Prefix(&'static str),
+    Prefix,
     /// It has this product somewhere.
-    Anywhere(&'static str),
+    Within,
+    /// It has this text somewhere; the table has it in lower case.
+    Contains,
 }
 
 /// Where the version stands.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Version {
-    /// After this product's name.
+enum Version {
+    /// After this product's name; without it, after the name that the line looks for.
     Product(&'static str),
     /// In the first comment: `Debian APT-HTTP/1.3 (2.6.1)` says the format's version first.
     Comment,
+    /// After the first product that has one.
+    Any,
+    /// All that follows the first product's name: `Bazel/1.0 dev`.
+    Rest,
+    /// After this text, which is in lower case.
+    After(&'static str),
     /// Nowhere.
     None,
 }
@@ -26,185 +59,111 @@ pub(super) enum Version {
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) name: &'static str,
+    pub(super) class: Class,
     sign: Sign,
-    pub(super) version: Version,
+    text: &'static str,
+    version: Version,
 }
+
+static PROGRAMS: LazyLock<Vec<Program>> = LazyLock::new(|| CLIENTS.lines().filter_map(Program::read).collect());
+
+/// The table as it stands in the repository.
+pub(super) const CLIENTS: &str = include_str!("clients.csv");
 
 /// The program of a user agent.
-pub(super) fn program(user_agent: &str) -> Option<&'static Program> {
-    PROGRAMS.iter().find(|program| fits(program.sign, user_agent))
+pub(super) fn program(user_agent: &UserAgent<'_>) -> Option<&'static Program> {
+    PROGRAMS.iter().find(|program| program.fits(user_agent))
 }
 
-/// The robot of a user agent: one that is known by name, or `bot` for one that only says that it is one.
-pub(super) fn bot(user_agent: &str) -> Option<&'static str> {
-    let lower = user_agent.to_ascii_lowercase();
-    BOTS.iter().find(|(word, _)| lower.contains(word)).map(|(_, name)| *name)
-}
+impl Program {
+    /// A line of the table: `name,class,sign,text,version`. One that is none of these is a comment; a test finds mistakes.
+    pub(super) fn read(line: &'static str) -> Option<Self> {
+        let mut fields = line.splitn(5, ',');
+        let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
+        let class = Class::from_word(fields.next()?)?;
+        let sign = match fields.next()? {
+            "product" => Sign::Product,
+            "prefix" => Sign::Prefix,
+            "within" => Sign::Within,
+            "contains" => Sign::Contains,
+            _ => return None,
+        };
+        let text = fields.next().filter(|text| !text.is_empty())?;
+        let version = match fields.next()? {
+            "" => Version::Product(text),
+            "comment" => Version::Comment,
+            "any" => Version::Any,
+            "rest" => Version::Rest,
+            "none" => Version::None,
+            other => other.strip_prefix("after:").map_or(Version::Product(other), Version::After),
+        };
+        Some(Self { name, class, sign, text, version })
+    }
 
-fn fits(sign: Sign, user_agent: &str) -> bool {
-    match sign {
-        Sign::Prefix(prefix) => starts_with(user_agent, prefix).is_some(),
-        Sign::Product(name) => {
-            starts_with(user_agent, name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ' ']))
+    fn fits(&self, user_agent: &UserAgent<'_>) -> bool {
+        match self.sign {
+            Sign::Prefix => after_prefix(user_agent.text, self.text).is_some(),
+            Sign::Product => after_prefix(user_agent.text, self.text)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ' '])),
+            Sign::Within => user_agent.products.iter().any(|product| product.name.eq_ignore_ascii_case(self.text)),
+            Sign::Contains => user_agent.lower.contains(self.text),
         }
-        Sign::Anywhere(name) => {
-            super::products::products(user_agent).any(|product| product.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Where this program's user agent has its version, whatever stands there.
+    pub(super) fn version_in<'a>(&self, user_agent: &UserAgent<'a>) -> Option<&'a str> {
+        match self.version {
+            Version::Product(wanted) => user_agent.version_of(wanted).or_else(|| user_agent.version_of(self.text)),
+            Version::Comment => user_agent.comment(),
+            Version::Any => user_agent.products.iter().find_map(|product| product.version),
+            Version::Rest => {
+                let (_, rest) = user_agent.text.split_once('/')?;
+                Some(rest.strip_prefix("release ").unwrap_or(rest))
+            }
+            Version::After(text) => {
+                let start = user_agent.lower.find(text)? + text.len();
+                user_agent.text.get(start..)?.split([' ', ';', ')']).find(|part| !part.is_empty())
+            }
+            Version::None => None,
+        }
+    }
+
+    /// By what the documentation says that it is recognized.
+    #[cfg(test)]
+    pub(super) fn shown_sign(&self) -> String {
+        match self.sign {
+            Sign::Product => format!("`{}/`", self.text),
+            Sign::Prefix => format!("`{}…`", self.text),
+            Sign::Within => format!("`… {}/`", self.text),
+            Sign::Contains => format!("`…{}…`", self.text),
         }
     }
 }
 
+impl Class {
+    /// The word for it in the table.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Tool => "tool",
+            Self::System => "system",
+            Self::Runtime => "runtime",
+            Self::Mirror => "mirror",
+            Self::Watcher => "watcher",
+            Self::Library => "library",
+            Self::Bot => "bot",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        // A robot is no line of this table: `bots.csv` has them.
+        let all = [Self::Browser, Self::Tool, Self::System, Self::Runtime, Self::Mirror, Self::Watcher, Self::Library];
+        all.into_iter().find(|class| class.as_str() == word)
+    }
+}
+
 /// What follows a prefix, whatever its case.
-fn starts_with<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+fn after_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(prefix.len())?;
     head.eq_ignore_ascii_case(prefix).then_some(rest)
 }
-
-/// A program that says `name/version` first.
-const fn usual(name: &'static str) -> Program {
-    Program { name, sign: Sign::Product(name), version: Version::Product(name) }
-}
-
-/// A program under another product name.
-const fn named(name: &'static str, product: &'static str) -> Program {
-    Program { name, sign: Sign::Product(product), version: Version::Product(product) }
-}
-
-/// A program whose product stands after others.
-const fn within(name: &'static str, product: &'static str) -> Program {
-    Program { name, sign: Sign::Anywhere(product), version: Version::Product(product) }
-}
-
-/// Every browser, and every robot that calls itself one.
-pub(super) const BROWSER: &str = "browser";
-
-const PROGRAMS: &[Program] = &[
-    // Container tools. BuildKit, nerdctl and CRI-O name themselves; containerd is what most of them build on.
-    usual("docker"),
-    named("docker", "Docker-Client"),
-    usual("buildkit"),
-    usual("containerd"),
-    usual("nerdctl"),
-    usual("cri-o"),
-    usual("podman"),
-    named("podman", "libpod"),
-    usual("buildah"),
-    usual("skopeo"),
-    usual("crane"),
-    usual("gcrane"),
-    usual("kaniko"),
-    usual("cosign"),
-    usual("ko"),
-    named("go-containerregistry", "go-containerregistry"),
-    named("containers-image", "containers"),
-    usual("oras"),
-    named("oras", "oras-go"),
-    usual("helm"),
-    Program { name: "regctl", sign: Sign::Prefix("regclient/regctl"), version: Version::Comment },
-    Program { name: "regsync", sign: Sign::Prefix("regclient/regsync"), version: Version::Comment },
-    Program { name: "regclient", sign: Sign::Prefix("regclient"), version: Version::Comment },
-    usual("regctl"),
-    usual("harbor"),
-    named("harbor", "harbor-registry-client"),
-    usual("artifactory"),
-    usual("nexus"),
-    usual("flux"),
-    usual("argocd"),
-    usual("renovate"),
-    named("renovate", "RenovateBot"),
-    usual("watchtower"),
-    // Package managers.
-    usual("pip"),
-    usual("uv"),
-    usual("poetry"),
-    usual("pdm"),
-    usual("pex"),
-    usual("twine"),
-    within("setuptools", "setuptools"),
-    within("distribute", "distribute"),
-    usual("maturin"),
-    usual("z3c.pypimirror"),
-    usual("pep381client"),
-    named("pep381client", "pep381client-proxy"),
-    usual("conda"),
-    usual("bandersnatch"),
-    named("devpi", "devpi-server"),
-    usual("homebrew"),
-    usual("bazel"),
-    usual("npm"),
-    usual("pnpm"),
-    usual("yarn"),
-    usual("bun"),
-    usual("cargo"),
-    Program {
-        name: "apt-cacher-ng",
-        sign: Sign::Prefix("Debian Apt-Cacher-NG"),
-        version: Version::Product("Apt-Cacher-NG"),
-    },
-    Program { name: "apt", sign: Sign::Prefix("Debian APT-HTTP"), version: Version::Comment },
-    Program { name: "apt", sign: Sign::Prefix("Ubuntu APT-HTTP"), version: Version::Comment },
-    Program { name: "apt", sign: Sign::Prefix("Debian APT-"), version: Version::Comment },
-    usual("apt-cacher"),
-    within("yum", "yum"),
-    named("dnf", "libdnf"),
-    usual("dnf"),
-    named("zypper", "ZYpp"),
-    Program { name: "chef", sign: Sign::Prefix("Chef "), version: Version::Product("Client") },
-    usual("puppet"),
-    usual("ansible-httpget"),
-    // Libraries and general clients.
-    named("requests", "python-requests"),
-    named("urllib", "Python-urllib"),
-    named("httpx", "python-httpx"),
-    usual("aiohttp"),
-    within("fetch", "libfetch"),
-    usual("curl"),
-    usual("wget"),
-    usual("aria2"),
-    named("go", "Go-http-client"),
-    Program { name: "go", sign: Sign::Prefix("Go 1.1 package http"), version: Version::None },
-    named("java", "Java"),
-    usual("okhttp"),
-    named("apache-httpclient", "Apache-HttpClient"),
-    named("powershell", "PowerShell"),
-    within("powershell", "WindowsPowerShell"),
-    // All browsers say Mozilla first: which one it is is of no interest here.
-    Program { name: BROWSER, sign: Sign::Prefix("Mozilla/"), version: Version::None },
-    Program { name: BROWSER, sign: Sign::Prefix("Opera/"), version: Version::None },
-];
-
-/// Words that only robots have in their user agents, and their names; the general words stand last.
-const BOTS: &[(&str, &str)] = &[
-    ("googlebot", "googlebot"),
-    ("bingbot", "bingbot"),
-    ("msnbot", "bingbot"),
-    ("yandexbot", "yandexbot"),
-    ("baiduspider", "baiduspider"),
-    ("duckduckbot", "duckduckbot"),
-    ("yahoo! slurp", "slurp"),
-    ("ahrefsbot", "ahrefsbot"),
-    ("semrushbot", "semrushbot"),
-    ("mj12bot", "mj12bot"),
-    ("dotbot", "dotbot"),
-    ("archive.org_bot", "archive.org_bot"),
-    ("gptbot", "gptbot"),
-    ("claudebot", "claudebot"),
-    ("ccbot", "ccbot"),
-    ("bytespider", "bytespider"),
-    ("petalbot", "petalbot"),
-    ("facebookexternalhit", "facebookexternalhit"),
-    ("twitterbot", "twitterbot"),
-    ("ezooms", "ezooms"),
-    ("feedburner", "feedburner"),
-    ("universalfeedparser", "feedparser"),
-    ("uptimerobot", "uptimerobot"),
-    ("pingdom", "pingdom"),
-    ("censys", "censys"),
-    ("zgrab", "zgrab"),
-    ("crawler", "bot"),
-    ("spider", "bot"),
-    ("bot/", "bot"),
-    ("bot;", "bot"),
-    ("bot)", "bot"),
-    ("+http://", "bot"),
-    ("+https://", "bot"),
-];

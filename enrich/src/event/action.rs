@@ -1,5 +1,5 @@
-//! The counting rule as far as one record says. Which digest is a child, and what is a retry, takes memory of earlier
-//! records and is not decided here.
+//! The counting rule as far as one request says. Which digest is a child, and what is a retry, takes memory of earlier
+//! requests: [`crate::fold`].
 
 use whopulls_schemas::raw::{Kind, RawAccess};
 
@@ -8,10 +8,14 @@ use whopulls_schemas::raw::{Kind, RawAccess};
 pub enum Action {
     /// A manifest was fetched.
     Pull,
+    /// A further manifest of a pull.
+    PullPart,
     /// A file was fetched, or the client was sent to it.
     Download,
     /// A later part of a file.
     DownloadPart,
+    /// The same was fetched a moment before.
+    Retry,
     /// The client only asked whether there is something new.
     VersionCheck,
     /// A config or layer was fetched.
@@ -29,12 +33,35 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every action.
+    pub const ALL: [Self; 12] = [
+        Self::Pull,
+        Self::PullPart,
+        Self::Download,
+        Self::DownloadPart,
+        Self::Retry,
+        Self::VersionCheck,
+        Self::Blob,
+        Self::BlobPart,
+        Self::Metadata,
+        Self::View,
+        Self::Event,
+        Self::Error,
+    ];
+
+    /// The action of a word in the table.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == word)
+    }
+
     /// The word in the column `action`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pull => "pull",
+            Self::PullPart => "pull_part",
             Self::Download => "download",
             Self::DownloadPart => "download_part",
+            Self::Retry => "retry",
             Self::VersionCheck => "version_check",
             Self::Blob => "blob",
             Self::BlobPart => "blob_part",
@@ -46,37 +73,79 @@ impl Action {
     }
 }
 
-/// What this request was.
-pub fn action(raw: &RawAccess) -> Action {
-    if raw.status == 304 {
-        return Action::VersionCheck;
-    }
-    if !(200..400).contains(&raw.status) {
-        return Action::Error;
-    }
-    match raw.kind {
-        Kind::Oci => oci(raw),
-        Kind::Pixel if raw.method == "GET" => Action::View,
-        Kind::Pixel => Action::Metadata,
-        Kind::Telemetry => Action::Event,
-        Kind::Helm if raw.path.ends_with("/index.yaml") || has_ending(&raw.path, "prov") => Action::Metadata,
-        Kind::Pypi if is_pypi_metadata(&raw.path) => Action::Metadata,
-        Kind::Npm if !raw.path.contains("/-/") || !has_ending(&raw.path, "tgz") => Action::Metadata,
-        Kind::File | Kind::Other | Kind::Helm | Kind::Pypi | Kind::Npm => file(raw),
-    }
+/// What of a request says by itself what it was.
+#[derive(Debug, Clone, Copy)]
+pub struct Alone<'a> {
+    /// What kind of thing was asked for.
+    pub kind: Kind,
+    /// The request method.
+    pub method: &'a str,
+    /// The path.
+    pub path: &'a str,
+    /// The status answered.
+    pub status: u16,
+    /// The rule knows the package.
+    pub has_package: bool,
+    /// The first byte of a range that was asked for.
+    pub range_start: Option<u64>,
 }
 
-fn oci(raw: &RawAccess) -> Action {
-    let mut from_the_end = raw.path.rsplit('/');
-    let (last, before) = (from_the_end.next().unwrap_or_default(), from_the_end.next().unwrap_or_default());
-    match (before, raw.method.as_str()) {
-        ("manifests", _) if is_attachment(last) => Action::Metadata,
-        ("manifests", "HEAD") => Action::VersionCheck,
-        // Also one that is sent elsewhere, by a rule that asks for that: nobody else sees it.
-        ("manifests", "GET") => Action::Pull,
-        ("blobs", "GET") if is_later_part(raw) => Action::BlobPart,
-        ("blobs", "GET") => Action::Blob,
-        _ => Action::Metadata,
+/// What this request was by itself.
+pub fn action(raw: &RawAccess) -> Action {
+    let (status, range_start) = (raw.status, raw.range_start);
+    let has_package = raw.package.is_some();
+    Alone { kind: raw.kind, method: &raw.method, path: &raw.path, status, has_package, range_start }.action()
+}
+
+impl Alone<'_> {
+    /// What the request was.
+    pub fn action(&self) -> Action {
+        if self.status == 304 {
+            return Action::VersionCheck;
+        }
+        if !(200..400).contains(&self.status) {
+            return Action::Error;
+        }
+        match self.kind {
+            Kind::Oci => self.oci(),
+            Kind::Pixel if self.method == "GET" => Action::View,
+            Kind::Pixel => Action::Metadata,
+            Kind::Telemetry => Action::Event,
+            Kind::Helm if self.path.ends_with("/index.yaml") || has_ending(self.path, "prov") => Action::Metadata,
+            Kind::Pypi if is_pypi_metadata(self.path) => Action::Metadata,
+            Kind::Npm if !self.path.contains("/-/") || !has_ending(self.path, "tgz") => Action::Metadata,
+            Kind::File | Kind::Other | Kind::Helm | Kind::Pypi | Kind::Npm => self.file(),
+        }
+    }
+
+    fn oci(&self) -> Action {
+        let mut from_the_end = self.path.rsplit('/');
+        let (last, before) = (from_the_end.next().unwrap_or_default(), from_the_end.next().unwrap_or_default());
+        match (before, self.method) {
+            ("manifests", _) if is_attachment(last) => Action::Metadata,
+            ("manifests", "HEAD") => Action::VersionCheck,
+            // Also one that is sent elsewhere, by a rule that asks for that: nobody else sees it.
+            ("manifests", "GET") => Action::Pull,
+            ("blobs", "GET") if self.is_later_part() => Action::BlobPart,
+            ("blobs", "GET") => Action::Blob,
+            _ => Action::Metadata,
+        }
+    }
+
+    fn is_later_part(&self) -> bool {
+        self.range_start.is_some_and(|start| start > 0)
+    }
+
+    fn file(&self) -> Action {
+        match self.method {
+            "GET" if !self.has_package => Action::Metadata,
+            "GET" if self.is_later_part() => Action::DownloadPart,
+            // Some logs do not say which range a 206 answered; what cannot be told from a later part does not count.
+            "GET" if self.status == 206 && self.range_start.is_none() => Action::DownloadPart,
+            "GET" => Action::Download,
+            "HEAD" if self.has_package => Action::VersionCheck,
+            _ => Action::Metadata,
+        }
     }
 }
 
@@ -96,23 +165,6 @@ fn has_ending(path: &str, ending: &str) -> bool {
 fn is_pypi_metadata(path: &str) -> bool {
     let beside = ["metadata", "asc", "provenance"].iter().any(|ending| has_ending(path, ending));
     beside || (!path.contains("/files/") && path.split('/').any(|segment| segment == "simple"))
-}
-
-fn is_later_part(raw: &RawAccess) -> bool {
-    raw.range_start.is_some_and(|start| start > 0)
-}
-
-fn file(raw: &RawAccess) -> Action {
-    let belongs_to_a_package = raw.package.is_some();
-    match raw.method.as_str() {
-        "GET" if !belongs_to_a_package => Action::Metadata,
-        "GET" if is_later_part(raw) => Action::DownloadPart,
-        // Some logs do not say which range a 206 answered; what cannot be told from a later part does not count.
-        "GET" if raw.status == 206 && raw.range_start.is_none() => Action::DownloadPart,
-        "GET" => Action::Download,
-        "HEAD" if belongs_to_a_package => Action::VersionCheck,
-        _ => Action::Metadata,
-    }
 }
 
 #[cfg(test)]

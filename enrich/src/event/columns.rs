@@ -5,16 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, ListBuilder, MapBuilder, MapFieldNames,
-    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::Field;
 use whopulls_schemas::event::{column, event_schema};
 use whopulls_schemas::raw::{Outcome, RawAccess};
 
 use super::{EncodeError, Event, Organization};
-
-/// Columns that later parts of the pipeline fill: null for now, so that the table has them from its first day.
-const NOT_FILLED_YET: [&str; 3] = [column::PULL_ID, column::PLATFORM, column::DOWNLOADED];
 
 /// The rows as one batch with the schema of the table, in the order given.
 ///
@@ -24,17 +21,14 @@ pub fn record_batch(events: &[&Event]) -> Result<RecordBatch, EncodeError> {
     let schema = event_schema();
     let mut filled = BTreeMap::new();
     fill_raw(events, &mut filled);
+    fill_counted(events, &mut filled);
     fill_numbers(events, &mut filled);
     fill_client(events, &mut filled);
     fill_network(events, &mut filled);
     let mut columns = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
-        let array = match filled.remove(field.name().as_str()) {
-            Some(array) => array,
-            None if NOT_FILLED_YET.contains(&field.name().as_str()) => new_null_array(field.data_type(), events.len()),
-            None => return Err(EncodeError::Column(field.name().clone())),
-        };
-        columns.push(array);
+        let array = filled.remove(field.name().as_str());
+        columns.push(array.ok_or_else(|| EncodeError::Column(field.name().clone()))?);
     }
     RecordBatch::try_new(schema, columns).map_err(|source| EncodeError::Arrow { rows: events.len(), source })
 }
@@ -58,7 +52,7 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn fill_raw(events: &[&Event], columns: &mut Columns) {
+fn fill_raw<'a>(events: &'a [&'a Event], columns: &mut Columns) {
     columns.insert(column::ID, Arc::new(events.iter().map(|e| Some(e.raw.id.to_string())).collect::<StringArray>()));
     columns.insert(column::NODE, text(events, |e| Some(&e.raw.node)));
     columns.insert(column::HOST, text(events, |e| e.raw.host.as_deref()));
@@ -67,7 +61,8 @@ fn fill_raw(events: &[&Event], columns: &mut Columns) {
     columns.insert(column::KIND, text(events, |e| Some(e.raw.kind.as_str())));
     columns.insert(column::ROUTE, text(events, |e| e.raw.route.as_deref()));
     columns.insert(column::PACKAGE, text(events, |e| e.raw.package.as_deref()));
-    columns.insert(column::VERSION, text(events, |e| e.raw.version.as_deref()));
+    let version = |e: &'a Event| e.raw.version.as_deref().or(e.counted.tag.as_deref());
+    columns.insert(column::VERSION, text(events, version));
     columns.insert(column::REPOSITORY, text(events, |e| e.raw.repository.as_deref()));
     columns.insert(column::REFERENCE, text(events, |e| e.raw.reference.as_deref()));
     columns.insert(column::DIGEST, text(events, |e| e.raw.digest.as_deref()));
@@ -77,9 +72,18 @@ fn fill_raw(events: &[&Event], columns: &mut Columns) {
     let referer_hosts = events.iter().map(|e| referer_host(&e.raw)).collect::<StringArray>();
     columns.insert(column::REFERER_HOST, Arc::new(referer_hosts));
     columns.insert(column::VARS, variables(events));
-    columns.insert(column::ACTION, text(events, |e| Some(e.action.as_str())));
+    columns.insert(column::CHILDREN, children(events));
     let untracked = events.iter().map(|e| Some(Event::is_untracked(&e.raw))).collect::<BooleanArray>();
     columns.insert(column::DNT, Arc::new(untracked));
+}
+
+fn fill_counted(events: &[&Event], columns: &mut Columns) {
+    columns.insert(column::ACTION, text(events, |e| Some(e.counted.action.as_str())));
+    let pull_ids = events.iter().map(|e| e.counted.pull_id.map(|id| id.to_string())).collect::<StringArray>();
+    columns.insert(column::PULL_ID, Arc::new(pull_ids));
+    columns.insert(column::PLATFORM, text(events, |e| e.counted.platform.as_deref()));
+    let downloaded = events.iter().map(|e| e.counted.downloaded).collect::<BooleanArray>();
+    columns.insert(column::DOWNLOADED, Arc::new(downloaded));
 }
 
 fn fill_numbers(events: &[&Event], columns: &mut Columns) {
@@ -87,6 +91,7 @@ fn fill_numbers(events: &[&Event], columns: &mut Columns) {
     columns.insert(column::TS, Arc::new(moments.with_timezone("UTC")));
     columns.insert(column::DATE, Arc::new(events.iter().map(|e| Some(e.raw.ts.day())).collect::<Date32Array>()));
     columns.insert(column::SEQ, long(events, |e| Some(signed(e.raw.seq))));
+    columns.insert(column::RANGE_START, long(events, |e| e.raw.range_start.map(signed)));
     columns.insert(column::BYTES, long(events, |e| Some(signed(e.raw.bytes))));
     columns.insert(column::DURATION_US, long(events, |e| Some(signed(e.raw.duration_us))));
     let statuses = events.iter().map(|e| Some(i32::from(e.raw.status))).collect::<Int32Array>();
@@ -143,6 +148,23 @@ fn evidence(events: &[&Event]) -> ArrayRef {
             Some(organization) => lists.append_value(organization.evidence.iter().map(Some)),
             None if event.enriched.ruled_out_by.is_empty() => lists.append_null(),
             None => lists.append_value(event.enriched.ruled_out_by.iter().map(Some)),
+        }
+    }
+    Arc::new(lists.finish())
+}
+
+/// Each as the column has it: the digest, and behind a space the platform.
+fn children(events: &[&Event]) -> ArrayRef {
+    let element = Arc::new(Field::new("element", arrow::datatypes::DataType::Utf8, true));
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(element);
+    for event in events {
+        if event.raw.children.is_empty() {
+            lists.append_null();
+        } else {
+            lists.append_value(event.raw.children.iter().map(|child| {
+                let platform = child.platform.as_deref();
+                Some(platform.map_or_else(|| child.digest.clone(), |platform| format!("{} {platform}", child.digest)))
+            }));
         }
     }
     Arc::new(lists.finish())

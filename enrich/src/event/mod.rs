@@ -4,13 +4,15 @@ mod action;
 mod columns;
 mod file;
 
-pub use action::{Action, action};
+pub use action::{Action, Alone, action};
 pub use columns::record_batch;
 pub use file::encode_files;
 pub(crate) use file::encode_sorted;
 
 use thiserror::Error;
 use whopulls_schemas::raw::RawAccess;
+
+use crate::fold::Counted;
 
 /// What was derived from a record. Unknown is `None`, never empty text.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -84,7 +86,7 @@ pub struct Event {
     /// What the gateway saw.
     pub raw: RawAccess,
     /// What the request was by the counting rule.
-    pub action: Action,
+    pub counted: Counted,
     /// What was derived.
     pub enriched: Enriched,
 }

@@ -8,6 +8,7 @@ pub mod check;
 mod clouds;
 mod database;
 mod encode;
+mod info;
 mod io;
 mod located;
 mod overlay;
@@ -19,6 +20,7 @@ mod traits;
 
 pub use clouds::{Clouds, CloudsError};
 pub use database::{Database, FILES_MAX, Reload};
+pub use info::DatabaseInfo;
 pub use io::watch;
 pub use located::{Known, Located, RecordKey, Said};
 pub use overlay::{Overlay, OverlayError, OverlayRow};

@@ -11,6 +11,7 @@ use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 use thiserror::Error;
 
 use super::build::decompress;
+use super::info::DatabaseInfo;
 use super::located::{Known, Located, RecordKey, Said};
 use super::overlay::{Overlay, OverlayRow};
 use super::probe;
@@ -72,6 +73,7 @@ pub enum OpenError {
 pub(super) struct Layer {
     reader: Reader<Vec<u8>>,
     name: String,
+    byte_count: u64,
     is_default: bool,
 }
 
@@ -94,11 +96,23 @@ impl Layer {
         let mut hasher = siphasher::sip::SipHasher13::new();
         hasher.write(&bytes);
         let content = hasher.finish() >> 32;
+        let byte_count = bytes.len() as u64;
         let reader =
             Reader::from_source(bytes).map_err(|source| OpenError::Damaged { origin: origin.to_owned(), source })?;
         let metadata = reader.metadata();
         let name = format!("{}@{}-{content:08x}", metadata.database_type, metadata.build_epoch);
-        Ok(Self { reader, name, is_default: false })
+        Ok(Self { reader, name, byte_count, is_default: false })
+    }
+
+    /// What kind of file it is.
+    pub(super) fn info(&self) -> DatabaseInfo {
+        let metadata = self.reader.metadata();
+        DatabaseInfo {
+            version: self.name.clone(),
+            database_type: metadata.database_type.clone(),
+            build_epoch_s: metadata.build_epoch,
+            byte_count: self.byte_count,
+        }
     }
 
     /// Where the record for an address lies. An address of a family that the file does not have is one that it does

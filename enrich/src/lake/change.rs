@@ -7,12 +7,13 @@ use arrow::array::{
     StringBuilder,
 };
 use arrow::compute::{cast, filter_record_batch, nullif};
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, TimeUnit};
 use arrow::error::ArrowError;
 use thiserror::Error;
 use whopulls_schemas::event::{column, text_list};
 
 use crate::event::Organization;
+use crate::fold::Counted;
 
 /// What becomes of one row.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ pub enum RowChange {
     Keep,
     /// Its network is somebody else's, or nobody's.
     Network(Arc<NetworkColumns>),
+    /// It counts otherwise.
+    Counted(Arc<Counted>),
     /// Who asked is emptied, as for a client that asked not to be tracked; the row is counted as before.
     Anonymize,
     /// It goes.
@@ -84,6 +87,9 @@ const NETWORK_TEXTS: [&str; 9] = [
     column::ORG_KIND,
 ];
 
+/// The columns of [`Counted`].
+const COUNTED: [&str; 5] = [column::ACTION, column::PULL_ID, column::PLATFORM, column::DOWNLOADED, column::VERSION];
+
 /// What tells who asked. The country stays, as for a client that asked not to be tracked; so do program and platform.
 pub const IDENTITY: [&str; 19] = [
     column::ENDPOINT_ID,
@@ -146,6 +152,7 @@ pub fn changed(batch: &RecordBatch, changes: &[RowChange]) -> Result<RecordBatch
     let mut columns = Vec::with_capacity(batch.num_columns());
     for (field, values) in batch.schema().fields().iter().zip(batch.columns()) {
         let values = with_network(field, values, changes)?;
+        let values = with_counted(field, &values, changes)?;
         let name = field.name().as_str();
         let values = if IDENTITY.contains(&name) {
             nullif(&values, &emptied).map_err(failed)?
@@ -202,6 +209,37 @@ fn with_network(field: &Field, values: &ArrayRef, changes: &[RowChange]) -> Resu
     cast_to(&built, field.data_type(), name)
 }
 
+fn with_counted(field: &Field, values: &ArrayRef, changes: &[RowChange]) -> Result<ArrayRef, ColumnError> {
+    let name = field.name().as_str();
+    let is_counted = changes.iter().any(|change| matches!(change, RowChange::Counted(_)));
+    if !is_counted || !COUNTED.contains(&name) {
+        return Ok(Arc::clone(values));
+    }
+    if name == column::DOWNLOADED {
+        let old = cast_to(values, &DataType::Boolean, name)?;
+        let pairs = old.as_boolean().iter().zip(changes);
+        let built = pairs.map(|(old, change)| counted(change).map_or(old, |new| new.downloaded));
+        return cast_to(&(Arc::new(built.collect::<BooleanArray>()) as ArrayRef), field.data_type(), name);
+    }
+    let old = cast_to(values, &DataType::Utf8, name)?;
+    let pairs = old.as_string::<i32>().iter().zip(changes);
+    let built = pairs.map(|(old, change)| {
+        let Some(new) = counted(change) else { return old.map(str::to_owned) };
+        match name {
+            column::ACTION => Some(new.action.as_str().to_owned()),
+            column::PULL_ID => new.pull_id.map(|id| id.to_string()),
+            column::PLATFORM => new.platform.clone(),
+            // The tag of a pull by digest; of others the version is what was asked for.
+            _ => new.tag.clone().or_else(|| old.map(str::to_owned)),
+        }
+    });
+    cast_to(&(Arc::new(built.collect::<StringArray>()) as ArrayRef), field.data_type(), name)
+}
+
+fn counted(change: &RowChange) -> Option<&Counted> {
+    if let RowChange::Counted(counted) = change { Some(counted) } else { None }
+}
+
 fn evidence(old: &ListArray, changes: &[RowChange]) -> ArrayRef {
     let element = Arc::new(Field::new("element", DataType::Utf8, true));
     let mut lists = ListBuilder::new(StringBuilder::new()).with_field(element);
@@ -245,6 +283,23 @@ pub fn text(batch: &RecordBatch, name: &'static str) -> Result<StringArray, Colu
 /// When the batch has no such column.
 pub fn long(batch: &RecordBatch, name: &'static str) -> Result<Int64Array, ColumnError> {
     Ok(named(batch, name, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+}
+
+/// A column of moments, in microseconds since 1970.
+///
+/// # Errors
+/// When the batch has no such column.
+pub fn moments(batch: &RecordBatch, name: &'static str) -> Result<Int64Array, ColumnError> {
+    let moments = named(batch, name, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
+    Ok(cast_to(&moments, &DataType::Int64, name)?.as_primitive::<Int64Type>().clone())
+}
+
+/// A column of yes and no.
+///
+/// # Errors
+/// When the batch has no such column.
+pub fn flag(batch: &RecordBatch, name: &'static str) -> Result<BooleanArray, ColumnError> {
+    Ok(named(batch, name, &DataType::Boolean)?.as_boolean().clone())
 }
 
 /// A column of fractions.

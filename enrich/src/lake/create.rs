@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
-use deltalake::kernel::StructType;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::CommitProperties;
+use deltalake::kernel::{StructField, StructType};
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableError, TableProperty};
@@ -63,7 +63,20 @@ async fn load(
     let read_error = |source| LakeError::Read { table: name.to_owned(), source: Box::new(source) };
     let mut table = DeltaTable::new(log_store);
     table.load().await.map_err(read_error)?;
-    let found = table.snapshot().map_err(read_error)?.snapshot().arrow_schema();
+    let mut found = table.snapshot().map_err(read_error)?.snapshot().arrow_schema();
+    let missing = missing(&event_schema(), &found);
+    if !missing.is_empty() {
+        // A table of before these columns gets them, empty. Another process may have been faster.
+        let commit = CommitProperties::default().with_max_retries(0);
+        let added = table.clone().add_columns().with_fields(missing).with_commit_properties(commit).await;
+        table.load().await.map_err(read_error)?;
+        found = table.snapshot().map_err(read_error)?.snapshot().arrow_schema();
+        if compare(&event_schema(), &found, name).is_err()
+            && let Err(source) = added
+        {
+            return Err(read_error(source));
+        }
+    }
     compare(&event_schema(), &found, name)?;
     Ok(Lake { table, store })
 }
@@ -83,6 +96,12 @@ async fn create(log_store: &LogStoreRef) -> Result<(), DeltaTableError> {
         .with_commit_properties(commit)
         .await
         .map(drop)
+}
+
+/// Columns of ours that the table does not have and that may be empty.
+fn missing(ours: &SchemaRef, found: &Schema) -> Vec<StructField> {
+    let is_missing = |field: &&FieldRef| field.is_nullable() && found.field_with_name(field.name()).is_err();
+    ours.fields().iter().filter(is_missing).filter_map(|field| field.as_ref().try_into_kernel().ok()).collect()
 }
 
 /// Every column of ours must be there with its type; a table may have more.

@@ -73,7 +73,8 @@ impl Tally {
         for (row, change) in changes.iter().enumerate().filter(|(_, change)| **change != RowChange::Keep) {
             let from =
                 Holder { org_id: at(&ids, row).map(str::to_owned), network_kind: at(&kinds, row).map(str::to_owned) };
-            let counts = self.transitions.entry(Transition { from, to: holder_after(change) }).or_default();
+            let to = holder_after(change, &from);
+            let counts = self.transitions.entry(Transition { from, to }).or_default();
             counts.events += 1;
             let is_download = |action| action == Action::Pull.as_str() || action == Action::Download.as_str();
             counts.downloads += u64::from(actions.is_valid(row) && is_download(actions.value(row)));
@@ -82,12 +83,13 @@ impl Tally {
     }
 }
 
-fn holder_after(change: &RowChange) -> Holder {
+fn holder_after(change: &RowChange, from: &Holder) -> Holder {
     match change {
         RowChange::Network(network) => Holder {
             org_id: network.org.as_ref().map(|org| org.id.clone()),
             network_kind: Some(network.network_kind.clone()),
         },
+        RowChange::Counted(_) => from.clone(),
         RowChange::Keep | RowChange::Anonymize | RowChange::Delete => Holder::default(),
     }
 }

@@ -36,6 +36,8 @@ pub struct WorkerMetrics {
     pub rejected: Family<RejectedLabels, Counter>,
     /// Records that their node had sent before.
     pub resent: Counter,
+    /// What the counting rule forgot before its time, for want of room: a repeat of it counts again.
+    pub forgotten: Counter,
     /// Records read that wait for the next commit.
     pub waiting: Gauge,
     /// Commits.
@@ -58,6 +60,7 @@ impl Default for WorkerMetrics {
             events: Counter::default(),
             rejected: Family::default(),
             resent: Counter::default(),
+            forgotten: Counter::default(),
             waiting: Gauge::default(),
             commits: Counter::default(),
             commits_refused: Counter::default(),
@@ -80,6 +83,7 @@ impl WorkerMetrics {
         registry.register("events", "Events committed", metrics.events.clone());
         registry.register("rejected", "Records refused, by reason", metrics.rejected.clone());
         registry.register("resent", "Records dropped because their node had sent them before", metrics.resent.clone());
+        registry.register("forgotten", "Things that the counting rule forgot early", metrics.forgotten.clone());
         registry.register("waiting", "Records read that wait for the next commit", metrics.waiting.clone());
         registry.register("commits", "Commits to the lake", metrics.commits.clone());
         registry.register("commits_refused", "Commits refused by the lake", metrics.commits_refused.clone());

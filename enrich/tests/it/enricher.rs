@@ -104,3 +104,26 @@ fn overrides_name_networks_take_organizations_away_and_say_so() {
     assert_eq!((out.endpoint_id, out.client_net, out.asn, out.network_kind, out.org), (None, None, None, None, None));
     assert!(out.country.is_some(), "as for a client that asked not to be tracked");
 }
+
+#[test]
+fn who_asked_is_told_by_program_network_and_mirror() {
+    let of = |change: &dyn Fn(&mut RawAccess)| enriched(IpMode::Net, change).automation;
+    let from = |address: [u8; 4], user_agent: &'static str| {
+        move |raw: &mut RawAccess| {
+            raw.client_ip = Some(IpAddr::from(address));
+            raw.user_agent = Some(user_agent.to_owned());
+        }
+    };
+    let (cloud, home) = ([8, 8, 8, 8], [73, 0, 0, 1]);
+    for (address, user_agent, expected) in [
+        (cloud, "curl/8.5.0", "ci"),
+        (home, "curl/8.5.0", "person"),
+        (cloud, "containerd/v1.7.2", "production"),
+        (home, "Artifactory/7.77.5 77705900", "mirror"),
+        (home, "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "bot"),
+    ] {
+        assert_eq!(of(&from(address, user_agent)).as_deref(), Some(expected), "{user_agent}");
+    }
+    let mirrored = of(&|raw| raw.ns = Some("registry.example".to_owned()));
+    assert_eq!(mirrored.as_deref(), Some("mirror"));
+}

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use deltalake::kernel::StructType;
+use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use whopulls_enrich::lake::{CommitError, CommitRequest, DataFile, Lake, Step};
 use whopulls_enrich::worker::source::{Offset, Partition};
 use whopulls_schemas::UnixMicros;
+use whopulls_schemas::event::{column, event_schema};
 
 use crate::support::{DAY, Folder, encoded, event};
 
@@ -220,4 +223,31 @@ async fn a_file_is_sorted_and_its_partition_column_is_in_the_log_only() {
     let packages: Vec<_> = packages.iter().collect();
     assert!(packages.is_sorted());
     assert!(batches[0].column_by_name("date").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_before_a_column_gets_it_once() {
+    let folder = std::sync::Arc::new(Folder::new());
+    let new = [column::CHILDREN, column::RANGE_START];
+    let kept = |field: &&arrow::datatypes::FieldRef| !new.contains(&field.name().as_str());
+    let fields: Vec<_> = event_schema().fields().iter().filter(kept).cloned().collect();
+    let schema: StructType = (&arrow::datatypes::Schema::new(fields)).try_into_kernel().expect("a schema");
+    std::fs::create_dir_all(folder.location()).expect("a folder");
+    let url = url::Url::from_directory_path(folder.location()).expect("an absolute path");
+    let table = deltalake::DeltaTableBuilder::from_url(url).expect("a URL").build().expect("a table");
+    let create = table.create().with_columns(schema.fields().cloned()).with_partition_columns([column::DATE]);
+    assert_eq!(create.await.expect("the table is created").version(), Some(0));
+    let opening = (0..4).map(|_| {
+        let folder = std::sync::Arc::clone(&folder);
+        tokio::spawn(async move { folder.lake().await.version() })
+    });
+    for opened in opening.collect::<Vec<_>>() {
+        assert_eq!(opened.await.expect("no panic"), 1);
+    }
+    let mut lake = folder.lake().await;
+    let files = write(&lake, "n1", 1..11).await;
+    commit(&mut lake, 0, step(None, 10, &[("n1", 10)]), &files).await.expect("a commit");
+    assert_eq!(folder.seqs().await.len(), 10);
+    let columns = folder.table().await.snapshot().expect("a snapshot").snapshot().arrow_schema();
+    assert!(new.iter().all(|name| columns.field_with_name(name).is_ok()), "{columns:?}");
 }

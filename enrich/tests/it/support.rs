@@ -11,6 +11,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 use uuid::Uuid;
 use whopulls_enrich::event::{Enriched, Event, action, encode_files};
+use whopulls_enrich::fold::{Counted, Request};
 use whopulls_enrich::lake::{EncodedFile, Lake};
 use whopulls_enrich::worker::source::{DeadLetter, Offset, Partition, Source, SourceError, SourceEvent, SourceRecord};
 use whopulls_schemas::UnixMicros;
@@ -90,9 +91,21 @@ pub(crate) fn record(node: &str, seq: u64) -> RawAccess {
     raw
 }
 
+/// Files of records as they are by themselves.
+pub(crate) fn encoded_of(records: &[RawAccess], enrich: impl Fn(&RawAccess) -> Enriched) -> Vec<EncodedFile> {
+    let event = |raw: &RawAccess| {
+        let enriched = enrich(raw);
+        let counted = Counted::alone(&Request::of(raw, &enriched, action(raw)));
+        Event { counted, enriched, raw: raw.clone() }
+    };
+    encode_files(&records.iter().map(event).collect::<Vec<_>>()).expect("files")
+}
+
 pub(crate) fn event(node: &str, seq: u64) -> Event {
     let raw = record(node, seq);
-    Event { action: action(&raw), enriched: Enriched::default(), raw }
+    let enriched = Enriched::default();
+    let counted = Counted::alone(&Request::of(&raw, &enriched, action(&raw)));
+    Event { counted, enriched, raw }
 }
 
 pub(crate) fn encoded(events: &[Event]) -> Vec<EncodedFile> {

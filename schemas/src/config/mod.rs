@@ -5,6 +5,7 @@
 
 mod environment;
 mod gateway;
+mod geo;
 mod mistake;
 mod overrides;
 mod read;
@@ -17,6 +18,7 @@ pub use gateway::{
     AcmeChallenge, AcmeConfig, CacheConfig, CertificateFiles, GatewayConfig, OrganizationConfig, PrivacyConfig,
     TlsConfig, Trust,
 };
+pub use geo::{GeoChecksum, GeoConfig, GeoLogin, GeoSourceConfig, SourceUrl};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use overrides::{NetworkMeaning, NetworkName, OverrideNetwork, OverrideOrganization, OverridesConfig};
 pub use route::{
@@ -60,6 +62,8 @@ pub struct Config {
     pub kafka: Option<KafkaConfig>,
     /// `[enrich]`.
     pub enrich: EnrichConfig,
+    /// `[geo]`.
+    pub geo: GeoConfig,
     /// `[lake]`.
     pub lake: LakeConfig,
     /// `[serve]`.
@@ -148,6 +152,10 @@ fn read(text: &str, environment: &[(String, String)], flaws: &mut Flaws) -> Opti
     let spool = root.table_or_empty("spool").map(sections::spool);
     let kafka = root.table("kafka").and_then(sections::kafka);
     let enrich = root.table_or_empty("enrich").and_then(sections::enrich);
+    let mut geo = root.table_or_empty("geo").map(geo::geo).unwrap_or_default();
+    for source in &mut geo.sources {
+        source.line = mistake::line_of(text, source.line);
+    }
     let lake = root.table_or_empty("lake").map(sections::lake);
     let serve = root.table_or_empty("serve").and_then(sections::serve);
     root.finish();
@@ -164,6 +172,7 @@ fn read(text: &str, environment: &[(String, String)], flaws: &mut Flaws) -> Opti
         spool: spool?,
         kafka,
         enrich: enrich?,
+        geo,
         lake: lake?,
         serve: serve?,
     };
@@ -186,6 +195,7 @@ fn flaws_between(config: &Config, flaws: &mut Flaws) {
     if config.gateway.is_some() && config.spool_dir().is_none() && flaws.is_empty() {
         flaws.at_line(1, "[gateway] needs a place for its spool".to_owned(), "set `data = \"…\"` or `spool.dir`");
     }
+    geo::flaws_between(&config.geo, flaws);
     flaws_of_tls(config, flaws);
     flaws_of_names(config, flaws);
 }

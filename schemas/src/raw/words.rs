@@ -14,6 +14,11 @@ macro_rules! vocabulary {
             /// Every word.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
+            /// What a word of records and rows means.
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == word)
+            }
+
             /// The word as it stands in records and rows.
             pub const fn as_str(self) -> &'static str {
                 match self {

@@ -3,4 +3,5 @@
 mod config;
 mod contract;
 mod decode;
+mod geo;
 mod overrides;

@@ -1,5 +1,6 @@
 //! Real parts for the tests: processes, a broker, a registry; each with its own folder and port, each stopped by its own id.
 
+pub(crate) mod file_server;
 pub(crate) mod kafka;
 pub(crate) mod load;
 pub(crate) mod past;

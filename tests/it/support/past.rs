@@ -10,6 +10,7 @@ use uuid::Uuid;
 use whopulls_enrich::Enricher;
 use whopulls_enrich::endpoint::EndpointKey;
 use whopulls_enrich::event::{Enriched, Event, action, encode_files};
+use whopulls_enrich::fold::{Counted, Request};
 use whopulls_enrich::geo::Database;
 use whopulls_enrich::lake::{CommitRequest, Lake};
 use whopulls_schemas::UnixMicros;
@@ -80,7 +81,7 @@ fn event(clients: &[(RawAccess, Enriched)], day: u64, seq: u64, per_day: u64) ->
     if seq.is_multiple_of(3) {
         raw.status = 304;
     }
-    Event { action: action(&raw), enriched: enriched.clone(), raw }
+    Event { counted: Counted::alone(&Request::of(&raw, enriched, action(&raw))), enriched: enriched.clone(), raw }
 }
 
 /// A day between two copies of the table, as DuckDB sees it.

@@ -24,9 +24,12 @@ enum Outcome {
 impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
     pub(super) async fn flush(&mut self, batch: Batch<Event>) -> Result<Flow, WorkerError> {
         let started = clock::now();
-        let Batch { rows, letters, steps, resent_count, refused } = batch;
+        let Batch { mut rows, letters, steps, resent_count, refused } = batch;
         let (row_count, oldest) = (rows.len() as u64, rows.iter().map(|event| event.raw.ts).min());
         if self.keep_letters(letters).await? == Flow::GiveUp {
+            return Ok(Flow::GiveUp);
+        }
+        if self.count_rows(&mut rows, &steps).await == Flow::GiveUp {
             return Ok(Flow::GiveUp);
         }
         let Some(files) = self.write(rows).await? else {

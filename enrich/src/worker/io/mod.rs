@@ -1,9 +1,10 @@
 //! The loop around the collector: read, decode, enrich, write, commit, go on.
 
 mod commit;
+mod count;
 mod retry;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::collect::{Action, Collector, Content, FlushLimits, Incoming};
 use super::metrics::WorkerMetrics;
 use super::source::{Offset, Partition, Source, SourceError, SourceEvent, SourceRecord};
 use crate::event::{EncodeError, Enriched, Event, action};
+use crate::fold::{Counted, Fold, Request};
 use crate::io::clock;
 use crate::lake::{Lake, LakeError};
 use crate::reverse::ReverseNames;
@@ -99,7 +101,9 @@ where
     let collector = Collector::new(&topic, config.flush, config.stop_at);
     let retry = Retry::new(shutdown.clone(), config.shutdown_grace, metrics.retries.clone());
     let (summary, names) = (WorkerSummary::default(), config.names);
-    let worker = Worker { topic, source, lake, enrich, names, metrics, collector, retry, shutdown, summary };
+    let (fold, remembered) = (Fold::default(), BTreeSet::new());
+    let worker =
+        Worker { topic, source, lake, enrich, names, fold, remembered, metrics, collector, retry, shutdown, summary };
     worker.run().await
 }
 
@@ -109,6 +113,10 @@ struct Worker<'a, S, E> {
     lake: &'a mut Lake,
     enrich: &'a E,
     names: Option<Arc<ReverseNames>>,
+    /// The counting rule with its memory of what is in the table, and of the batch under way.
+    fold: Fold,
+    /// Partitions whose last minutes the memory knows.
+    remembered: BTreeSet<Partition>,
     metrics: &'a WorkerMetrics,
     collector: Collector<Event>,
     retry: Retry,
@@ -184,6 +192,7 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
             }
         };
         tracing::info!(topic = self.topic, ?positions, "reading on from the table's positions");
+        self.forget_counts();
         self.collector.handle_assigned(&positions);
         loop {
             match self.source.seek(&positions).await {
@@ -208,8 +217,12 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
             names.learn(&raws).await;
         }
         for incoming in decoded {
-            let enrich = |raw| Event { action: action(&raw), enriched: (self.enrich)(&raw), raw };
-            let incoming = incoming.map(enrich);
+            let incoming = incoming.map(|raw| {
+                let enriched = (self.enrich)(&raw);
+                // What it was among others is said when the batch is written, of those that are in it.
+                let counted = Counted::alone(&Request::of(&raw, &enriched, action(&raw)));
+                Event { raw, counted, enriched }
+            });
             if let Content::Row { node, .. } = &incoming.content
                 && self.collector.needs_seq(incoming.partition, node)
             {

@@ -1,5 +1,16 @@
 //! `whopulls geo`: the network database.
 
+mod digest;
+mod download;
+mod hop;
+mod install;
+mod installed;
+mod status;
+mod unpack;
+mod update;
+
+pub(crate) use installed::unread;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +18,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use whopulls_enrich::geo::build::{build_default, compress, decompress};
-use whopulls_enrich::geo::{Clouds, Database, Overlay, check};
+use whopulls_enrich::geo::{Clouds, Overlay, check};
+
+use crate::configuration::ConfigArguments;
 
 /// The network database.
 #[derive(Debug, Subcommand)]
@@ -39,16 +52,18 @@ pub(crate) enum GeoCommand {
         #[arg(long, value_name = "FILE")]
         labels: Option<PathBuf>,
     },
-    /// Say which data is in use
+    /// Fetch the databases that `[[geo.source]]` names, where their providers have newer ones
+    Update,
+    /// Say which data is in use, how old it is and where it came from
     Status {
-        /// An operator's MMDB above the embedded one
+        /// An operator's MMDB above the embedded one; those of the configuration where none is named
         #[arg(long, value_name = "FILE")]
         database: Vec<PathBuf>,
     },
 }
 
 /// Runs a command on the network database.
-pub(crate) fn run(command: &GeoCommand) -> Result<()> {
+pub(crate) async fn run(arguments: &ConfigArguments, command: &GeoCommand) -> Result<()> {
     let mut out = std::io::stdout();
     match command {
         GeoCommand::Build { asn, country, overlay, clouds, out: target } => {
@@ -62,10 +77,8 @@ pub(crate) fn run(command: &GeoCommand) -> Result<()> {
             writeln!(out, "{}: {} bytes, {} uncompressed", target.display(), packed.len(), built.len())?;
         }
         GeoCommand::OverlayCheck { overlay, labels } => check_overlay(&mut out, overlay, labels.as_deref())?,
-        GeoCommand::Status { database } => {
-            let opened = Database::open(database).context("open the network database")?;
-            writeln!(out, "{}", opened.snapshot().version())?;
-        }
+        GeoCommand::Update => update::update(arguments).await?,
+        GeoCommand::Status { database } => status::status(arguments, database).await?,
     }
     Ok(())
 }
