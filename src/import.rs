@@ -25,6 +25,7 @@ use whopulls_schemas::config::Config;
 
 use crate::configuration::ConfigArguments;
 use crate::dead_letters::DeadLetters;
+use crate::log;
 use crate::question::thousands;
 use crate::role::Worker;
 use crate::shutdown;
@@ -73,20 +74,32 @@ pub(crate) async fn import(arguments: &ConfigArguments, import: &ImportArguments
     let mut ids = ImportedIds::at(imports.join("scarf-ids"));
     let stop = shutdown::on_signal()?;
     let started = Instant::now();
-    let mut total = Total::default();
+    let (mut total, mut failed) = (Total::default(), 0);
     for path in &files {
         let imported = import_one(&config, &data, path, rules.clone(), ids, stop.clone()).await;
-        let (done, known) = imported.with_context(|| format!("import {}", path.display()))?;
-        ids = known;
-        done.print(path)?;
-        ensure!(!stop.is_cancelled(), "stopped; the same command goes on where it was");
-        // Now that the events are in the table, and not before.
-        ids.keep().context("keep the identities of the events imported")?;
-        total.add(&done);
+        match imported.with_context(|| format!("import {}", path.display())) {
+            Ok((done, known)) => {
+                ids = known;
+                done.print(path)?;
+                ensure!(!stop.is_cancelled(), "stopped; the same command goes on where it was");
+                // Now that the events are in the table, and not before.
+                ids.keep().context("keep the identities of the events imported")?;
+                total.add(&done);
+            }
+            // One that cannot be read holds the others up no more than it must.
+            Err(error) if files.len() > 1 => {
+                log::complain(&error);
+                failed += 1;
+                // What it took is in no table.
+                ids = ImportedIds::at(imports.join("scarf-ids"));
+            }
+            Err(error) => return Err(error),
+        }
     }
     if files.len() > 1 {
-        total.print(files.len(), started.elapsed())?;
+        total.print(files.len() - failed, started.elapsed())?;
     }
+    ensure!(failed == 0, "{failed} of {} files were not imported; the others were", files.len());
     Ok(())
 }
 
@@ -249,6 +262,7 @@ impl Done {
             if there > 0 {
                 write!(out, ", {} were in the table already", thousands(there))?;
             }
+            write!(out, " of {} organizations", thousands(summary.organizations.len() as u64))?;
             writeln!(out, ", {}", rate(report.lines, *elapsed))?;
         }
         if report.duplicates > 0 {

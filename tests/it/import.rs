@@ -92,4 +92,14 @@ fn packed_logs_are_found_by_a_pattern_and_their_format_is_seen() {
     let plain = folder.path().join("access.log").display().to_string();
     let again = whopulls(&["import", "--log-format", r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#, "--data", &data_text, &plain]).expect_success();
     assert!(again.contains("nothing was added"), "{again}");
+
+    // One that cannot be read holds the others up no more than it must.
+    std::fs::write(folder.path().join("access.log.0.gz"), "nothing of a log\n").expect("a file");
+    let more = whopulls(&arguments);
+    assert!(
+        !more.success && more.stderr.contains("access.log.0.gz") && more.stderr.contains("1 of 3"),
+        "{}",
+        more.stderr
+    );
+    assert!(more.stdout.contains("2 files: 2 lines, 0 events added"), "{}", more.stdout);
 }

@@ -1,6 +1,6 @@
 //! A batch on its way into the table: dead letters, files, commit, in this order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use whopulls_schemas::UnixMicros;
@@ -32,6 +32,7 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
         if self.count_rows(&mut rows, &steps).await == Flow::GiveUp {
             return Ok(Flow::GiveUp);
         }
+        let organizations = organizations(&rows, &self.summary.organizations);
         let Some(files) = self.write(rows).await? else {
             return Ok(Flow::GiveUp);
         };
@@ -41,6 +42,7 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
             Outcome::Committed => {}
         }
         self.collector.handle_committed();
+        self.summary.organizations.extend(organizations);
         self.count(&steps, row_count, resent_count);
         for (reason, count) in refused {
             self.summary.rejected += count;
@@ -143,6 +145,12 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
             self.summary.positions.insert(partition, step.next);
         }
     }
+}
+
+/// Those of the rows that are not known yet.
+fn organizations(rows: &[Event], known: &BTreeSet<Box<str>>) -> BTreeSet<Box<str>> {
+    let ids = rows.iter().filter_map(|event| event.enriched.org.as_ref()).map(|organization| organization.id.as_str());
+    ids.filter(|id| !known.contains(*id)).map(Box::from).collect()
 }
 
 fn seconds(from: UnixMicros, to: UnixMicros) -> f64 {

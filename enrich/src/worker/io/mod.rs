@@ -49,6 +49,8 @@ impl Default for WorkerConfig {
 pub struct WorkerSummary {
     /// Events in the table.
     pub events: u64,
+    /// The organizations of these events.
+    pub organizations: BTreeSet<Box<str>>,
     /// Records in the dead letters.
     pub rejected: u64,
     /// Records dropped because their node had sent them before.
