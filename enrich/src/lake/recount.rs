@@ -16,8 +16,8 @@ use crate::fold::{Counted, Fold, WINDOW_US};
 
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
 
-/// Rows that are held at once, at about 600 bytes each: 600 MB. A day with more is read several times, each time for a part of the clients.
-const ROWS_MAX: usize = 1_000_000;
+/// Rows that are held at once, at about 600 bytes each and twice as many while they are sorted out: 600 MB. A day with more is read several times, each time for a part of the clients.
+const ROWS_MAX: usize = 500_000;
 
 /// Times that a day is read at most.
 const PASSES_MAX: u64 = 1024;

@@ -14,8 +14,8 @@ use crate::fold::{Fold, Request, WINDOW_US};
 use crate::lake::Step;
 use crate::worker::source::{Partition, Source};
 
-/// Rows of the table that the memory is made from at most; at about 600 bytes each, 300 MB for a moment.
-const ROWS_MAX: usize = 500_000;
+/// Rows of the table that the memory is made from at most; at about 600 bytes each, and twice as many while they are sorted out, 300 MB for a moment.
+const ROWS_MAX: usize = 250_000;
 
 impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
     /// What was in the table may have changed.
