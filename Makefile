@@ -38,7 +38,7 @@ check:
 chaos:
 	@scripts/setup test
 	@scripts/kafka prepare
-	@$(ENV) CHAOS_KILLS=$${KILLS:-24} cargo test --test it -- --nocapture kills
+	@$(ENV) CHAOS_KILLS=$${KILLS:-24} cargo test --workspace --test it -- --nocapture kills
 
 # Overrides on a table of 30 days and 5 million events: planned, applied, killed, queried meanwhile. EVENTS may be set.
 past:
