@@ -80,8 +80,16 @@ fn key_file(config: &Config) -> Result<PathBuf> {
 
 fn read(path: &Path) -> Result<EndpointKey> {
     let mut bytes = [0; EndpointKey::BYTES];
-    File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).with_context(|| {
-        format!("read the key of endpoint_id {} ({} bytes; delete it to make a new one)", path.display(), bytes.len())
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|error| {
+        let remedy = if error.kind() == ErrorKind::NotFound {
+            "a worker makes it when it starts for the first time"
+        } else if error.kind() == ErrorKind::UnexpectedEof {
+            "it is cut off: bring the whole file back, or delete it and begin with new endpoints"
+        } else {
+            "its owner must be able to read it"
+        };
+        anyhow::Error::new(error).context(format!("read the key of endpoint_id {}: {remedy}", path.display()))
     })?;
     Ok(EndpointKey::new(bytes))
 }

@@ -87,7 +87,9 @@ impl Pair {
     }
 
     pub(super) fn set_last_pull(&mut self, pull_id: Uuid, now: UnixMicros) {
-        self.last_pull = Some((pull_id, now));
+        if self.last_pull.is_none_or(|(_, told)| told <= now) {
+            self.last_pull = Some((pull_id, now));
+        }
     }
 
     fn len(&self) -> usize {
@@ -132,7 +134,11 @@ impl<T> Things<T> {
         self.told.iter().filter(move |(_, _, told)| is_fresh(*told, now)).map(|(key, thing, _)| (*key, thing))
     }
 
+    /// Older news than what is known changes nothing: rows of the table may be replayed into a memory that has later ones.
     pub(super) fn put(&mut self, key: u64, thing: T, now: UnixMicros) {
+        if self.told.iter().any(|(known, _, told)| *known == key && *told > now) {
+            return;
+        }
         self.told.retain(|(known, _, told)| *known != key && is_fresh(*told, now));
         if self.told.len() >= self.max {
             self.told.remove(0);

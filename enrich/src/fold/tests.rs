@@ -334,6 +334,20 @@ proptest! {
 }
 
 #[test]
+fn older_rows_that_are_replayed_late_change_nothing_that_is_known_since() {
+    let mut fold = Fold::default();
+    let at = |id, second: i64| record(&index("GET manifests/1.0"), id, UnixMicros(second * 1_000_000));
+    let pull = counted(&mut fold, &at(1, 100), &client(1));
+    let older = Counted { pull_id: Some(Uuid::from_u128(9)), ..pull };
+    let row = at(9, 50);
+    fold.replay(&Request::of(&row, &client(1), action(&row)), &older);
+    let again = counted(&mut fold, &at(2, 650), &client(1));
+    assert_eq!((again.action, again.pull_id), (Action::Retry, Some(Uuid::from_u128(1))));
+    let layer = record(&ask("GET blobs/sha256:1a"), 3, UnixMicros(651_000_000));
+    assert_eq!(counted(&mut fold, &layer, &client(1)).pull_id, Some(Uuid::from_u128(1)));
+}
+
+#[test]
 fn a_robot_never_counts() {
     let mut fold = Fold::default();
     let robot = Enriched { automation: Some("bot".to_owned()), ..client(1) };

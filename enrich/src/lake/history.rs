@@ -1,5 +1,7 @@
 //! The rows of a stretch of time.
 
+use std::collections::HashMap;
+
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 use serde_json::Value;
@@ -41,16 +43,24 @@ impl Lake {
 
     /// The live files that may hold a row of the stretch, by the statistics in the log.
     async fn files_between(&mut self, from: UnixMicros, to: UnixMicros) -> Result<Vec<LiveFile>, LakeError> {
-        let days = self.live_days().await?;
+        let mut days = self.live_days().await?;
+        days.retain(|date, _| (day_of(from)..=day_of(to)).contains(date));
+        let mut files: HashMap<Path, LiveFile> =
+            days.into_values().flatten().map(|file| (file.path.clone(), file)).collect();
         let state = self.table.snapshot().map_err(|source| self.read_error(source))?;
-        let beside: std::collections::HashSet<Path> = state
-            .log_data()
-            .into_iter()
-            .filter(|view| view.stats().is_some_and(|stats| is_beside(&stats, from, to)))
-            .map(|view| view.object_store_path())
-            .collect();
-        Ok(days.into_values().flatten().filter(|file| !beside.contains(&file.path)).collect())
+        for view in state.log_data() {
+            let path = view.object_store_path();
+            if files.contains_key(&path) && view.stats().is_some_and(|stats| is_beside(&stats, from, to)) {
+                files.remove(&path);
+            }
+        }
+        Ok(files.into_values().collect())
     }
+}
+
+/// The day of a moment as the table's partitions are called.
+fn day_of(moment: UnixMicros) -> String {
+    chrono::DateTime::from_timestamp_micros(moment.0).unwrap_or_default().date_naive().to_string()
 }
 
 /// Sorts, and gives how many were left out.

@@ -150,8 +150,8 @@ impl ReverseNames {
 
     /// The same for addresses.
     pub async fn ask(&self, addresses: impl Iterator<Item = IpAddr>) {
-        let addresses: BTreeSet<IpAddr> =
-            addresses.map(|address| address.to_canonical()).filter(|&address| self.is_wanted(address)).collect();
+        let mut addresses: BTreeSet<IpAddr> = addresses.map(|address| address.to_canonical()).collect();
+        addresses.retain(|&address| self.is_wanted(address));
         if addresses.is_empty() {
             return;
         }

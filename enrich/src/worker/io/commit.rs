@@ -22,16 +22,16 @@ enum Outcome {
 }
 
 impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
-    pub(super) async fn flush(&mut self, batch: Batch<Event>) -> Result<Flow, WorkerError> {
+    pub(super) async fn flush(&mut self, batch: Batch<(RawAccess, Enriched)>) -> Result<Flow, WorkerError> {
         let started = clock::now();
-        let Batch { mut rows, letters, steps, resent_count, refused } = batch;
-        let (row_count, oldest) = (rows.len() as u64, rows.iter().map(|event| event.raw.ts).min());
+        let Batch { rows, letters, steps, resent_count, refused } = batch;
+        let (row_count, oldest) = (rows.len() as u64, rows.iter().map(|(raw, _)| raw.ts).min());
         if self.keep_letters(letters).await? == Flow::GiveUp {
             return Ok(Flow::GiveUp);
         }
-        if self.count_rows(&mut rows, &steps).await == Flow::GiveUp {
+        let Some(rows) = self.count_rows(rows, &steps).await else {
             return Ok(Flow::GiveUp);
-        }
+        };
         let organizations = organizations(&rows, &self.summary.organizations);
         let Some(files) = self.write(rows).await? else {
             return Ok(Flow::GiveUp);

@@ -24,25 +24,31 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
         self.remembered.clear();
     }
 
-    /// Says of each row what it was, in the order in which they were read.
-    pub(super) async fn count_rows(&mut self, rows: &mut [Event], steps: &BTreeMap<Partition, Step>) -> Flow {
+    /// Makes events of a batch's records: says what each was, in the order in which they were read. `None`: gave up.
+    pub(super) async fn count_rows(
+        &mut self,
+        rows: Vec<(RawAccess, Enriched)>,
+        steps: &BTreeMap<Partition, Step>,
+    ) -> Option<Vec<Event>> {
         if steps.keys().any(|partition| !self.remembered.contains(partition)) {
-            if self.remember(rows).await == Flow::GiveUp {
-                return Flow::GiveUp;
+            if self.remember(&rows).await == Flow::GiveUp {
+                return None;
             }
             self.remembered.extend(steps.keys().copied());
         }
         let before = self.fold.forgotten();
-        for event in rows {
-            event.counted = self.fold.count(&Request::of(&event.raw, &event.enriched, action(&event.raw)));
-        }
+        let count = |(raw, enriched)| {
+            let counted = self.fold.count(&Request::of(&raw, &enriched, action(&raw)));
+            Event { raw, counted, enriched }
+        };
+        let events = rows.into_iter().map(count).collect();
         self.metrics.forgotten.inc_by(self.fold.forgotten() - before);
-        Flow::GoOn
+        Some(events)
     }
 
     /// Remembers what the table holds of the ten minutes before these rows, and of their own time.
-    async fn remember(&mut self, rows: &[Event]) -> Flow {
-        let moments = || rows.iter().map(|event| event.raw.ts.0);
+    async fn remember(&mut self, rows: &[(RawAccess, Enriched)]) -> Flow {
+        let moments = || rows.iter().map(|(raw, _)| raw.ts.0);
         let (Some(first), Some(last)) = (moments().min(), moments().max()) else { return Flow::GoOn };
         let stretch = (UnixMicros(first.saturating_sub(WINDOW_US)), UnixMicros(last));
         loop {

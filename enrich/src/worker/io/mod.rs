@@ -15,8 +15,8 @@ use whopulls_schemas::raw::RawAccess;
 use super::collect::{Action, Collector, Content, FlushLimits, Incoming};
 use super::metrics::WorkerMetrics;
 use super::source::{Offset, Partition, Source, SourceError, SourceEvent, SourceRecord};
-use crate::event::{EncodeError, Enriched, Event, action};
-use crate::fold::{Counted, Fold, Request};
+use crate::event::{EncodeError, Enriched};
+use crate::fold::Fold;
 use crate::io::clock;
 use crate::lake::{Lake, LakeError};
 use crate::reverse::ReverseNames;
@@ -120,7 +120,7 @@ struct Worker<'a, S, E> {
     /// Partitions whose last minutes the memory knows.
     remembered: BTreeSet<Partition>,
     metrics: &'a WorkerMetrics,
-    collector: Collector<Event>,
+    collector: Collector<(RawAccess, Enriched)>,
     retry: Retry,
     shutdown: CancellationToken,
     summary: WorkerSummary,
@@ -221,9 +221,7 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
         for incoming in decoded {
             let incoming = incoming.map(|raw| {
                 let enriched = (self.enrich)(&raw);
-                // What it was among others is said when the batch is written, of those that are in it.
-                let counted = Counted::alone(&Request::of(&raw, &enriched, action(&raw)));
-                Event { raw, counted, enriched }
+                (raw, enriched)
             });
             if let Content::Row { node, .. } = &incoming.content
                 && self.collector.needs_seq(incoming.partition, node)

@@ -3,6 +3,8 @@
 use csv::{ByteRecord, ReaderBuilder};
 use whopulls_schemas::Rejected;
 
+use super::super::entry::Entry;
+use super::super::header::{Columns, Header};
 use super::super::part::wrong;
 
 /// The line's cells, without their quotes.
@@ -13,6 +15,20 @@ pub(in super::super) fn cells(line: &[u8]) -> Result<ByteRecord, Rejected> {
         Ok(true) if is_closed(line) => Ok(record),
         Ok(true) => Err(wrong("line", "a quote is not closed")),
         Ok(false) | Err(_) => Err(wrong("line", "not comma-separated values")),
+    }
+}
+
+/// What `entry` makes of the line, by the columns of its header or, without one, by the format's own.
+pub(super) fn read<const N: usize>(
+    line: &[u8],
+    header: &Header,
+    own: &'static [&'static str; N],
+    entry: impl FnOnce(&ByteRecord, &Columns) -> Result<Entry<'static>, Rejected>,
+) -> Result<Entry<'static>, Rejected> {
+    let record = cells(line)?;
+    match header {
+        Header::Columns(columns) => entry(&record, columns),
+        Header::Absent | Header::UnknownVersion => entry(&record, &Columns::new(own.iter().copied(), own)),
     }
 }
 

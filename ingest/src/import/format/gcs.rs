@@ -8,7 +8,7 @@ use whopulls_schemas::{Rejected, UnixMicros};
 use super::super::entry::{Entry, Request};
 use super::super::header::{Columns, Header};
 use super::super::part::{address, byte_count, number, status, wrong};
-use super::csv_line::cells;
+use super::csv_line;
 
 /// Every column, in the order of the log.
 pub(in super::super) const COLUMNS: [&str; 17] = [
@@ -32,11 +32,7 @@ pub(in super::super) const COLUMNS: [&str; 17] = [
 ];
 
 pub(super) fn parse(line: &[u8], header: &Header) -> Result<Entry<'static>, Rejected> {
-    let record = cells(line)?;
-    match header {
-        Header::Columns(columns) => entry(&record, columns),
-        Header::Absent | Header::UnknownVersion => entry(&record, &Columns::new(COLUMNS.into_iter(), &COLUMNS)),
-    }
+    csv_line::read(line, header, &COLUMNS, entry)
 }
 
 fn entry(record: &ByteRecord, columns: &Columns) -> Result<Entry<'static>, Rejected> {

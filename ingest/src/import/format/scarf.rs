@@ -11,7 +11,7 @@ use super::super::entry::{Entry, Request};
 use super::super::header::{Columns, Header};
 use super::super::iso_time;
 use super::super::part::wrong;
-use super::csv_line::cells;
+use super::csv_line;
 
 /// Every column, in the order of the export.
 pub(in super::super) const COLUMNS: [&str; 24] = [
@@ -54,11 +54,7 @@ const VARS: [(&str, &str); 5] = [
 const VARIABLES_MAX: usize = 32;
 
 pub(super) fn parse(line: &[u8], header: &Header) -> Result<Entry<'static>, Rejected> {
-    let record = cells(line)?;
-    match header {
-        Header::Columns(columns) => entry(&record, columns),
-        Header::Absent | Header::UnknownVersion => entry(&record, &Columns::new(COLUMNS.into_iter(), &COLUMNS)),
-    }
+    csv_line::read(line, header, &COLUMNS, entry)
 }
 
 fn entry(record: &ByteRecord, columns: &Columns) -> Result<Entry<'static>, Rejected> {
