@@ -1,8 +1,9 @@
-//! Somebody's access log goes the same way as requests do: spool, worker, table.
+//! Somebody's access log goes the same way as requests do: record, worker, table. The log is its own spool.
 //!
 //! A line has a stable identity, the content of its file and its number, and the table knows how far each file was taken. So an
 //! import that was cut off goes on, and one that was complete adds nothing.
 
+use std::fmt;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,21 +16,24 @@ use indicatif::{ProgressBar, ProgressStyle};
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use whopulls_enrich::io::clock;
+use whopulls_enrich::lake::{Added, DockerTable, Lake};
 use whopulls_enrich::worker::source::DeadLetter;
 use whopulls_enrich::worker::{WorkerMetrics, WorkerSummary};
 use whopulls_ingest::import::{
-    ImportFile, ImportReport, ImportRules, ImportedIds, LogFormat, RejectedLine, Shape, expand, import_file,
+    ImportError, ImportFile, ImportProgress, ImportReport, ImportRules, ImportedIds, LogFormat, NotTaken, RejectedLine,
+    Shape, expand, read_log, read_report,
 };
-use whopulls_ingest::spool::{Spool, SpoolOptions};
 use whopulls_schemas::config::Config;
 
-use crate::configuration::ConfigArguments;
+use crate::configuration::{ConfigArguments, lake_location};
 use crate::dead_letters::DeadLetters;
+use crate::import_source::ImportSource;
 use crate::log;
 use crate::question::thousands;
 use crate::role::Worker;
 use crate::shutdown;
-use crate::spool_source::{PARTITION, SpoolSource};
+use crate::spool_source::PARTITION;
 
 /// Reasons that are printed; every refused line is in the dead letters.
 const NAMED_MAX: usize = 20;
@@ -106,8 +110,37 @@ pub(crate) async fn import(arguments: &ConfigArguments, import: &ImportArguments
 struct Done {
     report: ImportReport,
     letters: PathBuf,
-    summary: WorkerSummary,
+    into: Destination,
     elapsed: Duration,
+}
+
+/// Where the lines went.
+enum Destination {
+    Events(WorkerSummary),
+    /// A report's rows are sums: they stand beside the events.
+    DockerPulls(Added),
+}
+
+/// Docker's report into its own table.
+async fn import_report(config: &Config, data: &Path, file: ImportFile) -> Result<Done> {
+    let started = Instant::now();
+    let node = file.node().to_owned();
+    let letters = DeadLetters::of(data, &node);
+    let letters_path = letters.path().to_owned();
+    let mut refused = Refused::new(node.clone(), letters);
+    let reading = tokio::task::spawn_blocking(move || {
+        let read = read_report(file, |line| refused.take(&line))?;
+        refused.finish()?;
+        anyhow::Ok(read)
+    });
+    let (report, rows) = reading.await.context("read the report")??;
+    let (location, options) = (lake_location(config)?, &config.lake.options);
+    let opening = || format!("open the lake {location}");
+    // Questions are asked of the lake, which has events, be there none.
+    Lake::open_or_create(&location, options).await.with_context(opening)?;
+    let mut table = DockerTable::open_or_create(&location, options).await.with_context(opening)?;
+    let added = table.add(&node, &rows, clock::now()).await.context("add the rows of the report")?;
+    Ok(Done { report, letters: letters_path, into: Destination::DockerPulls(added), elapsed: started.elapsed() })
 }
 
 async fn import_one(
@@ -120,37 +153,39 @@ async fn import_one(
 ) -> Result<(Done, ImportedIds)> {
     let started = Instant::now();
     let file = open(path, &data.join("imports"), rules).await?;
+    if matches!(file.shape(), Shape::Known(LogFormat::Docker)) {
+        return Ok((import_report(config, data, file).await?, ids));
+    }
     let topic = file.node().to_owned();
-    let folder = data.join("imports").join(&topic);
-    let bar = ProgressBar::new(file.size()).with_style(style("reading", "{bytes}/{total_bytes}, {bytes_per_sec}")?);
-    let spool = empty_spool(&folder)?;
-    let into = spool.clone();
-    let progress = bar.clone();
-    let letters = DeadLetters::of(data, &topic);
-    let mut refused = Refused::new(topic.clone(), DeadLetters::of(data, &topic));
+    let bar = ProgressBar::new(file.size()).with_style(style()?);
+    let worker = Worker::open(config, Duration::from_secs(5)).await?;
+    let (mut source, records) = ImportSource::new(topic.clone());
+    let (progress, letters) = (bar.clone(), DeadLetters::of(data, &topic));
+    let letters_path = letters.path().to_owned();
+    let mut refused = Refused::new(topic, letters);
     let reading = tokio::task::spawn_blocking(move || {
         let mut ids = ids;
-        let on_progress = |at: whopulls_ingest::import::ImportProgress| progress.set_position(at.bytes);
-        let report = import_file(file, &into, &mut ids, |line| refused.take(&line), on_progress)?;
+        let pass = |batch| records.blocking_send(batch).map_err(|_| NotTaken::Closed);
+        let on_progress = |at: ImportProgress| progress.set_position(at.bytes);
+        let report = read_log(file, &mut ids, pass, |line| refused.take(&line), on_progress)?;
         refused.finish()?;
         anyhow::Ok((report, ids))
     });
-    let (report, ids) = reading.await.context("read the log")??;
-    bar.finish_and_clear();
-
     let metrics = WorkerMetrics::register(&mut Registry::default());
-    let bar =
-        ProgressBar::new(report.accepted).with_style(style("writing", "{human_pos}/{human_len} lines, {per_sec}")?);
-    let letters_path = letters.path().to_owned();
-    let mut source = SpoolSource::of_import(spool.reader("worker")?, topic, letters);
-    let worker = Worker::open(config, Duration::from_secs(5)).await?;
-    let stop_at = report.last_line.map_or(0, |line| i64::try_from(line).unwrap_or(i64::MAX).saturating_add(1));
-    let work = worker.run(&mut source, &metrics, Some(stop_at), stop);
-    let summary = show(&bar, &metrics, work).await?;
+    let summary = worker.run(&mut source, &metrics, stop).await;
+    // The reader of the log sees that nobody listens any more.
+    drop(source);
+    let read = reading.await.context("read the log")?;
     bar.finish_and_clear();
-    drop((source, spool));
-    fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
-    Ok((Done { report, letters: letters_path, summary, elapsed: started.elapsed() }, ids))
+    let summary = summary?;
+    let (report, ids) = match read {
+        Err(error) if matches!(error.downcast_ref(), Some(ImportError::Take { source: NotTaken::Closed, .. })) => {
+            return Err(anyhow!("stopped; the same command goes on where it was"));
+        }
+        read => read?,
+    };
+    let into = Destination::Events(summary);
+    Ok((Done { report, letters: letters_path, into, elapsed: started.elapsed() }, ids))
 }
 
 /// Opens a log and says which format it was seen to have. It is read to its end for its identity, which may take long.
@@ -169,33 +204,6 @@ async fn open(path: &Path, folder: &Path, rules: ImportRules) -> Result<ImportFi
         anyhow::Ok(file)
     });
     opening.await.context("open the log")?
-}
-
-/// A spool with nothing in it: what an import that was killed left there is read from the log again.
-fn empty_spool(folder: &Path) -> Result<Spool> {
-    // The whole log is in it before the worker begins, so nothing of it may be dropped or refused: the disk is the bound.
-    let options =
-        || SpoolOptions { max_bytes: 1 << 50, max_age: Duration::from_hours(24 * 365), ..SpoolOptions::new(folder) };
-    let open = || Spool::open(options()).context("open the import's spool");
-    let (spool, recovery) = open()?;
-    if recovery.segments <= 1 {
-        return Ok(spool);
-    }
-    drop(spool);
-    fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
-    Ok(open()?.0)
-}
-
-/// Moves the bar by what is committed, while the work goes on.
-async fn show<T>(bar: &ProgressBar, metrics: &WorkerMetrics, work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(100));
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            _ = ticks.tick() => bar.set_position(metrics.events.get()),
-        }
-    }
 }
 
 /// Refused lines on their way to the dead letters: a file of another format has as many as it has lines.
@@ -234,8 +242,9 @@ impl Refused {
     }
 }
 
-fn style(what: &str, counts: &str) -> Result<ProgressStyle> {
-    ProgressStyle::with_template(&format!("{what} [{{bar:40}}] {counts}, {{eta}} left")).context("draw a progress bar")
+fn style() -> Result<ProgressStyle> {
+    let template = "[{bar:40}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+    ProgressStyle::with_template(template).context("draw a progress bar")
 }
 
 fn letter(topic: &str, line: &RejectedLine) -> DeadLetter {
@@ -251,22 +260,29 @@ fn letter(topic: &str, line: &RejectedLine) -> DeadLetter {
 impl Done {
     /// Numbers of lines and reasons only: a line holds an address.
     fn print(&self, file: &Path) -> Result<()> {
-        let Self { report, letters, summary, elapsed } = self;
+        let Self { report, letters, into, elapsed } = self;
         let mut out = std::io::stdout().lock();
-        let there = report.accepted.saturating_sub(summary.events);
-        let name = file.display();
-        if summary.events == 0 && report.accepted > 0 {
-            writeln!(out, "{name}: all {} lines are in the table already; nothing was added", thousands(there))?;
+        let (name, there) = (file.display(), report.accepted.saturating_sub(into.added()));
+        let known = there + report.duplicates;
+        if into.added() == 0 && known > 0 {
+            writeln!(out, "{name}: all {} lines are in the table already; nothing was added", thousands(known))?;
         } else {
-            write!(out, "{name}: {} lines, {} events added", thousands(report.lines), thousands(summary.events))?;
+            write!(out, "{name}: {} lines, {into}", thousands(report.lines))?;
             if there > 0 {
                 write!(out, ", {} were in the table already", thousands(there))?;
             }
-            write!(out, " of {} organizations", thousands(summary.organizations.len() as u64))?;
+            if let Destination::Events(summary) = into {
+                write!(out, " of {} organizations", thousands(summary.organizations.len() as u64))?;
+            }
             writeln!(out, ", {}", rate(report.lines, *elapsed))?;
         }
         if report.duplicates > 0 {
-            writeln!(out, "{} events were imported before, by their own identity", thousands(report.duplicates))?;
+            let repeats = thousands(report.duplicates);
+            let what = match into {
+                Destination::Events(_) => "events were imported before, by their own identity",
+                Destination::DockerPulls(_) => "lines repeat another one of the report",
+            };
+            writeln!(out, "{repeats} {what}")?;
         }
         if report.passed_over > 0 {
             writeln!(out, "{} lines are about no request and were passed over", thousands(report.passed_over))?;
@@ -288,6 +304,32 @@ impl Done {
     }
 }
 
+impl Destination {
+    /// Events or rows that were not there before.
+    fn added(&self) -> u64 {
+        match self {
+            Self::Events(summary) => summary.events,
+            Self::DockerPulls(added) => added.new + added.corrected,
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Events(summary) => write!(f, "{} events added", thousands(summary.events)),
+            Self::DockerPulls(added) => {
+                write!(
+                    f,
+                    "{} rows of Docker's sums added, {} corrected",
+                    thousands(added.new),
+                    thousands(added.corrected)
+                )
+            }
+        }
+    }
+}
+
 /// What several files gave.
 #[derive(Default)]
 struct Total {
@@ -299,7 +341,7 @@ struct Total {
 impl Total {
     fn add(&mut self, done: &Done) {
         self.lines += done.report.lines;
-        self.events += done.summary.events;
+        self.events += done.into.added();
         self.rejected += done.report.rejected;
     }
 

@@ -17,6 +17,7 @@ pub(crate) fn start(command: &Command, json: bool) {
         Command::Up | Command::Gateway | Command::Enrich | Command::Serve => "info",
         Command::Demo(_)
         | Command::Import(_)
+        | Command::Export(_)
         | Command::Sql(_)
         | Command::Orgs(_)
         | Command::Check

@@ -46,7 +46,7 @@ pub(crate) struct SqlArguments {
     /// The most rows; more are not shown, and that is said. Over `serve.rows_max` of the configuration
     #[arg(long, value_name = "ROWS")]
     rows_max: Option<usize>,
-    /// The query: one SELECT over the tables `events`, `downloads`, `organizations`, `coverage`
+    /// The query: one SELECT over the tables `events`, `downloads`, `organizations`, `org_daily`, `coverage`, `docker_pulls`
     sql: String,
 }
 
@@ -114,7 +114,7 @@ fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
-fn told(error: QueryError) -> anyhow::Error {
+pub(crate) fn told(error: QueryError) -> anyhow::Error {
     let hint = error.hint();
     let error = anyhow::Error::from(error);
     if hint.is_empty() { error } else { anyhow::anyhow!("{error:#}\n  hint: {hint}") }

@@ -48,7 +48,7 @@ pub(crate) async fn enrich(arguments: &ConfigArguments) -> Result<()> {
         admin::start(address, registry, stop.clone()).await?;
     }
     tracing::info!(lake = worker.lake.url(), topic = kafka.topic, "worker started");
-    worker.run(&mut source, &metrics, None, stop).await?;
+    worker.run(&mut source, &metrics, stop).await?;
     tracing::info!("worker stopped");
     Ok(())
 }
@@ -110,16 +110,14 @@ impl Worker {
         WorkerMetrics::register(registry)
     }
 
-    /// Reads the source into the lake until `stop`, or until `stop_at` is committed in partition 0.
+    /// Reads the source into the lake until `stop`, or until the source has ended.
     pub(crate) async fn run<S: Source>(
         mut self,
         source: &mut S,
         metrics: &WorkerMetrics,
-        stop_at: Option<i64>,
         stop: CancellationToken,
     ) -> Result<WorkerSummary> {
-        let stop_at = stop_at.map(|offset| [(0, offset)].into());
-        let config = WorkerConfig { flush: self.flush, stop_at, names: self.names, ..WorkerConfig::default() };
+        let config = WorkerConfig { flush: self.flush, names: self.names, ..WorkerConfig::default() };
         let enricher = &self.enricher;
         let enrich = |raw: &_| enricher.enrich(raw);
         let work = run_worker(config, source, &mut self.lake, &enrich, metrics, stop);

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use whopulls_enrich::worker::source::{DeadLetter, Offset, Partition, Source, SourceError, SourceEvent, SourceRecord};
+use whopulls_enrich::worker::source::{
+    DeadLetter, Offset, Partition, Payload, Source, SourceError, SourceEvent, SourceRecord,
+};
 use whopulls_ingest::spool::{ReadError, Reader, Record};
-use whopulls_schemas::raw::{stamp, stamped_seq};
+use whopulls_schemas::raw::stamp;
 
 use crate::dead_letters::DeadLetters;
 
@@ -17,22 +19,12 @@ pub(crate) const PARTITION: Partition = 0;
 const RECORDS_MAX: usize = 4096;
 const BYTES_MAX: usize = 4 << 20;
 
-/// What an offset is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Offsets {
-    /// The spool's own sequence number.
-    Spool,
-    /// The record's own: an import's line number, which is the same in every spool that it passes.
-    Record,
-}
-
 /// A spool's reader, with a place for what is refused.
 #[derive(Debug)]
 pub(crate) struct SpoolSource {
     reader: Reader,
     topic: String,
     dead_letters: DeadLetters,
-    offsets: Offsets,
     assigned: bool,
     /// Records before this offset are passed over.
     from: Offset,
@@ -41,21 +33,12 @@ pub(crate) struct SpoolSource {
 impl SpoolSource {
     /// The spool of a gateway.
     pub(crate) fn of_spool(reader: Reader, topic: String, dead_letters: DeadLetters) -> Self {
-        Self { reader, topic, dead_letters, offsets: Offsets::Spool, assigned: false, from: 0 }
-    }
-
-    /// A spool that one import fills, in the order of its lines.
-    pub(crate) fn of_import(reader: Reader, topic: String, dead_letters: DeadLetters) -> Self {
-        Self { offsets: Offsets::Record, ..Self::of_spool(reader, topic, dead_letters) }
+        Self { reader, topic, dead_letters, assigned: false, from: 0 }
     }
 
     fn source_record(&self, record: &Record) -> SourceRecord {
         let payload = Bytes::from(stamp(self.reader.node(), record.seq, &record.payload));
-        let offset = match self.offsets {
-            Offsets::Spool => offset(record.seq),
-            Offsets::Record => offset(stamped_seq(&payload).unwrap_or(record.seq)),
-        };
-        SourceRecord { partition: PARTITION, offset, payload }
+        SourceRecord { partition: PARTITION, offset: offset(record.seq), payload: Payload::Encoded(payload) }
     }
 }
 
@@ -89,18 +72,14 @@ impl Source for SpoolSource {
 
     async fn seek(&mut self, positions: &BTreeMap<Partition, Option<Offset>>) -> Result<(), SourceError> {
         self.from = positions.get(&PARTITION).copied().flatten().unwrap_or_default();
-        self.reader.seek(match self.offsets {
-            Offsets::Spool => seq(self.from),
-            Offsets::Record => 0,
-        });
+        self.reader.seek(seq(self.from));
         Ok(())
     }
 
     async fn committed(&mut self, positions: &BTreeMap<Partition, Offset>) -> Result<(), SourceError> {
-        match (self.offsets, positions.get(&PARTITION)) {
-            (Offsets::Spool, Some(position)) => self.reader.commit(seq(*position)).map_err(source_error),
-            // An import's spool is read once and removed.
-            (Offsets::Record, _) | (Offsets::Spool, None) => Ok(()),
+        match positions.get(&PARTITION) {
+            Some(position) => self.reader.commit(seq(*position)).map_err(source_error),
+            None => Ok(()),
         }
     }
 
@@ -133,8 +112,8 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Sequence numbers begin at 2^32 and grow by one a record: they do not reach 2^63.
-fn offset(seq: u64) -> Offset {
+/// Sequence numbers of a spool begin at 2^32 and grow by one a record, those of an import are lines: they do not reach 2^63.
+pub(crate) fn offset(seq: u64) -> Offset {
     Offset::try_from(seq).unwrap_or(Offset::MAX)
 }
 

@@ -85,7 +85,7 @@ impl Up {
             admin::start(address, registry, stop_worker.clone()).await?;
         }
         let stop = stop_worker.clone();
-        let worker = tokio::spawn(async move { worker.run(&mut source, &metrics, None, stop).await });
+        let worker = tokio::spawn(async move { worker.run(&mut source, &metrics, stop).await });
         let gateway = tokio::spawn(gateway.run(stop_gateway.clone()));
         let stop = stop_gateway.clone();
         let serving = tokio::spawn(async move {

@@ -12,7 +12,7 @@ use crate::endpoint::{EndpointKey, Month, client_host, client_net, endpoint_id, 
 use crate::event::{Enriched, Event};
 use crate::geo::{Database, Located, Snapshot};
 use crate::overrides::{Overrides, OverridesFile, Subject, versions};
-use crate::recent::Recent;
+use crate::recent::{Asked, Recent};
 use crate::reverse::ReverseNames;
 
 /// Derives the columns that no record holds. Total: what is unknown is `None`.
@@ -59,9 +59,30 @@ impl Enricher {
     }
 
     /// Derives. A client that asked not to be tracked has neither endpoint, network nor organization.
-    pub fn enrich(&self, raw: &RawAccess) -> Enriched {
+    pub fn enrich(&self, raw: &RawAccess) -> Arc<Enriched> {
+        let snapshot = self.database.snapshot();
+        let overrides = self.overrides.current();
+        let complete = |place| self.complete(place, raw);
+        match raw.client_ip {
+            Some(address) if raw.claim.is_none() && !Event::is_untracked(raw) => {
+                let name = self.names.as_ref().and_then(|names| names.domain(address));
+                let derive = || self.derive(raw, name.as_deref(), &snapshot, &overrides);
+                let asked = Asked {
+                    address,
+                    name: name.as_ref(),
+                    user_agent: raw.user_agent.as_deref(),
+                    is_mirrored: raw.ns.is_some(),
+                    month: self.month_key.as_ref().map(|_| Month::of(raw.ts)),
+                };
+                self.recent.enriched(&asked, (&snapshot, &overrides), derive, complete)
+            }
+            _ => Arc::new(complete(self.derive(raw, None, &snapshot, &overrides))),
+        }
+    }
+
+    /// Adds to what the address says what the time and the user agent do.
+    fn complete(&self, mut enriched: Enriched, raw: &RawAccess) -> Enriched {
         let client = raw.user_agent.as_deref().map(|user_agent| self.recent.client(user_agent)).unwrap_or_default();
-        let mut enriched = self.place(raw);
         if let (Some(id), Some(address), Some(keys)) = (&mut enriched.endpoint_id, raw.client_ip, &self.month_key) {
             *id = endpoint_id(&self.key_of(Month::of(raw.ts), keys), address);
         }
@@ -80,19 +101,6 @@ impl Enricher {
             *last = (month, self.key.of_month(month));
         }
         last.1.clone()
-    }
-
-    fn place(&self, raw: &RawAccess) -> Enriched {
-        let snapshot = self.database.snapshot();
-        let overrides = self.overrides.current();
-        match raw.client_ip {
-            Some(address) if raw.claim.is_none() && !Event::is_untracked(raw) => {
-                let name = self.names.as_ref().and_then(|names| names.domain(address));
-                let derive = || self.derive(raw, name.as_deref(), &snapshot, &overrides);
-                self.recent.place(address, name.as_ref(), &snapshot, &overrides, derive)
-            }
-            _ => self.derive(raw, None, &snapshot, &overrides),
-        }
     }
 
     fn derive(

@@ -10,6 +10,7 @@ pub mod geo;
 pub mod io;
 pub mod lake;
 pub mod overrides;
+mod parallel;
 mod recent;
 pub mod reverse;
 pub mod worker;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod engine;
+mod export;
 mod format;
 mod http;
 mod io;
@@ -8,6 +9,7 @@ mod organizations;
 mod table;
 
 pub use engine::{Engine, EngineConfig, Fault, QueryError, QueryResult, SQL_BYTES_MAX, Snapshot, events_schema};
+pub use export::{Export, ExportError, ExportQuery, export};
 pub use format::{Format, with_thousands, write};
 pub use http::{ServeConfig, ServeError, serve};
 pub use io::LakeError;

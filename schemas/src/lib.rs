@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod config;
+pub mod docker;
 pub mod event;
 pub mod progress;
 pub mod raw;

@@ -9,6 +9,7 @@ mod explain;
 mod forget;
 mod geo_update;
 mod import;
+mod interchange;
 mod kafka_pipe;
 mod kills;
 mod object_store;

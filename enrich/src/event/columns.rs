@@ -12,6 +12,7 @@ use whopulls_schemas::event::{column, event_schema};
 use whopulls_schemas::raw::{Outcome, RawAccess};
 
 use super::{EncodeError, Event, Organization};
+use crate::parallel::in_parallel;
 
 /// The rows as one batch with the schema of the table, in the order given.
 ///
@@ -19,12 +20,14 @@ use super::{EncodeError, Event, Organization};
 /// Only when schema and code disagree.
 pub fn record_batch(events: &[&Event]) -> Result<RecordBatch, EncodeError> {
     let schema = event_schema();
-    let mut filled = BTreeMap::new();
-    fill_raw(events, &mut filled);
-    fill_counted(events, &mut filled);
-    fill_numbers(events, &mut filled);
-    fill_client(events, &mut filled);
-    fill_network(events, &mut filled);
+    let parts: Vec<fn(&[&Event], &mut Columns)> =
+        vec![fill_asked, fill_names, fill_counted, fill_numbers, fill_client, fill_network, fill_organization];
+    let parts = in_parallel(parts, |fill| {
+        let mut columns = Columns::new();
+        fill(events, &mut columns);
+        columns
+    });
+    let mut filled: Columns = parts.into_iter().flatten().collect();
     let mut columns = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         let array = filled.remove(field.name().as_str());
@@ -52,25 +55,27 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn fill_raw<'a>(events: &'a [&'a Event], columns: &mut Columns) {
+fn fill_asked(events: &[&Event], columns: &mut Columns) {
     columns.insert(column::ID, Arc::new(events.iter().map(|e| Some(e.raw.id.to_string())).collect::<StringArray>()));
     columns.insert(column::NODE, text(events, |e| Some(&e.raw.node)));
     columns.insert(column::HOST, text(events, |e| e.raw.host.as_deref()));
     columns.insert(column::METHOD, text(events, |e| Some(&e.raw.method)));
     columns.insert(column::PATH, text(events, |e| Some(&e.raw.path)));
+    let referer_hosts = events.iter().map(|e| referer_host(&e.raw)).collect::<StringArray>();
+    columns.insert(column::REFERER_HOST, Arc::new(referer_hosts));
+}
+
+fn fill_names(events: &[&Event], columns: &mut Columns) {
     columns.insert(column::KIND, text(events, |e| Some(e.raw.kind.as_str())));
     columns.insert(column::ROUTE, text(events, |e| e.raw.route.as_deref()));
     columns.insert(column::PACKAGE, text(events, |e| e.raw.package.as_deref()));
-    let version = |e: &'a Event| e.raw.version.as_deref().or(e.counted.tag.as_deref());
-    columns.insert(column::VERSION, text(events, version));
+    columns.insert(column::VERSION, text(events, |e| e.raw.version.as_deref().or(e.counted.tag.as_deref())));
     columns.insert(column::REPOSITORY, text(events, |e| e.raw.repository.as_deref()));
     columns.insert(column::REFERENCE, text(events, |e| e.raw.reference.as_deref()));
     columns.insert(column::DIGEST, text(events, |e| e.raw.digest.as_deref()));
     columns.insert(column::MEDIA_TYPE, text(events, |e| e.raw.media_type.as_deref()));
     columns.insert(column::OUTCOME, text(events, |e| e.raw.outcome.map(Outcome::as_str)));
     columns.insert(column::UPSTREAM, text(events, |e| e.raw.upstream.as_deref()));
-    let referer_hosts = events.iter().map(|e| referer_host(&e.raw)).collect::<StringArray>();
-    columns.insert(column::REFERER_HOST, Arc::new(referer_hosts));
     columns.insert(column::VARS, variables(events));
     columns.insert(column::CHILDREN, children(events));
     let untracked = events.iter().map(|e| Some(Event::is_untracked(&e.raw))).collect::<BooleanArray>();
@@ -124,6 +129,9 @@ fn fill_network(events: &[&Event], columns: &mut Columns) {
     columns.insert(column::NETWORK_KIND, text(events, |e| e.enriched.network_kind.as_deref()));
     columns.insert(column::CLOUD, text(events, |e| e.enriched.cloud.as_deref()));
     columns.insert(column::CLOUD_REGION, text(events, |e| e.enriched.cloud_region.as_deref()));
+}
+
+fn fill_organization(events: &[&Event], columns: &mut Columns) {
     columns.insert(column::ORG_ID, text(events, |e| organization(e).map(|o| o.id.as_str())));
     columns.insert(column::ORG_NAME, text(events, |e| organization(e).and_then(|o| o.name.as_deref())));
     columns.insert(column::ORG_DOMAIN, text(events, |e| organization(e).and_then(|o| o.domain.as_deref())));

@@ -1,12 +1,15 @@
 //! One sorted Parquet file for each UTC day of a batch.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::temporal_conversions::timestamp_us_to_datetime;
 use arrow::array::types::{Date32Type, TimestampMicrosecondType};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{max, min};
+use arrow::datatypes::Schema;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowLeafColumn, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
@@ -19,31 +22,38 @@ use whopulls_schemas::event::{SORT_ORDER, column};
 
 use super::{EncodeError, Event, record_batch};
 use crate::lake::EncodedFile;
+use crate::parallel::in_parallel;
 
 /// Rows in a data page: the unit that the page index lets a reader skip.
 const PAGE_ROWS_MAX: usize = 8192;
 
+/// Rows of a row group.
+const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
+
 /// Bytes of a text in the statistics; a longer smallest value is cut, a longer greatest value is left out.
 const STATS_TEXT_BYTES_MAX: usize = 64;
 
-/// Sorts the events by (`package`, `org_id`, `ts`) within their days and encodes each day as a file.
+/// Sorts the events by (`package`, `org_id`, `ts`) within their days and encodes each day as a file. The events are dropped as soon as
+/// their columns are built.
 ///
 /// # Errors
 /// Only when schema and code disagree.
-pub fn encode_files(events: &[Event]) -> Result<Vec<EncodedFile>, EncodeError> {
+pub fn encode_files(events: Vec<Event>) -> Result<Vec<EncodedFile>, EncodeError> {
     let mut days: BTreeMap<i32, Vec<&Event>> = BTreeMap::new();
-    for event in events {
+    for event in &events {
         days.entry(event.raw.ts.day()).or_default().push(event);
     }
-    days.into_iter().map(|(day, events)| encode_day(day, events)).collect()
+    let days: Result<Vec<_>, _> = days.into_iter().map(|(day, events)| day_batch(day, events)).collect();
+    let days = days?;
+    drop(events);
+    days.into_iter().map(|(date, batch)| encode_sorted(&date, &batch)).collect()
 }
 
-fn encode_day(day: i32, mut events: Vec<&Event>) -> Result<EncodedFile, EncodeError> {
-    events.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
-    let date = date_text(day);
-    let batch =
-        without_date(&record_batch(&events)?).map_err(|source| EncodeError::Arrow { rows: events.len(), source })?;
-    encode_sorted(&date, &batch)
+fn day_batch(day: i32, mut events: Vec<&Event>) -> Result<(String, RecordBatch), EncodeError> {
+    events.sort_by_cached_key(|event| sort_key(event));
+    let batch = record_batch(&events)?;
+    let batch = without_date(&batch).map_err(|source| EncodeError::Arrow { rows: events.len(), source })?;
+    Ok((date_text(day), batch))
 }
 
 /// Encodes rows of one day that are sorted already and have no column `date`.
@@ -66,7 +76,7 @@ fn sort_key(event: &Event) -> (Option<&str>, Option<&str>, UnixMicros) {
 }
 
 /// The day as Delta writes a partition value.
-fn date_text(day: i32) -> String {
+pub(crate) fn date_text(day: i32) -> String {
     Date32Type::to_naive_date_opt(day).map(|date| date.to_string()).unwrap_or_default()
 }
 
@@ -79,6 +89,29 @@ fn without_date(batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowE
 
 fn parquet_bytes(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
     let schema = batch.schema();
+    let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties(&schema)?))?;
+    let (mut file, row_groups) = writer.into_serialized_writer()?;
+    for (index, first) in (0..batch.num_rows()).step_by(ROW_GROUP_ROWS_MAX).enumerate() {
+        let rows = batch.slice(first, ROW_GROUP_ROWS_MAX.min(batch.num_rows() - first));
+        let mut leaves = Vec::new();
+        for (field, column) in schema.fields().iter().zip(rows.columns()) {
+            leaves.extend(compute_leaves(field, column)?);
+        }
+        let columns = row_groups.create_column_writers(index)?.into_iter().zip(leaves).collect();
+        let chunks = in_parallel(columns, |(mut writer, leaf): (ArrowColumnWriter, ArrowLeafColumn)| {
+            writer.write(&leaf)?;
+            writer.close()
+        });
+        let mut row_group = file.next_row_group()?;
+        for chunk in chunks {
+            chunk?.append_to_row_group(&mut row_group)?;
+        }
+        row_group.close()?;
+    }
+    file.into_inner()
+}
+
+fn properties(schema: &Schema) -> Result<WriterProperties, ParquetError> {
     let sorting = SORT_ORDER.iter().filter_map(|name| schema.index_of(name).ok()).filter_map(|index| {
         let column_idx = i32::try_from(index).ok()?;
         Some(SortingColumn { column_idx, descending: false, nulls_first: true })
@@ -94,10 +127,7 @@ fn parquet_bytes(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
         properties = properties.set_column_dictionary_enabled(path.clone(), false);
         properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
     }
-    properties = properties.set_column_dictionary_enabled(ColumnPath::from(column::ID), false);
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties.build()))?;
-    writer.write(batch)?;
-    writer.into_inner()
+    Ok(properties.set_column_dictionary_enabled(ColumnPath::from(column::ID), false).build())
 }
 
 /// Delta's statistics of the columns that a file is sorted by.

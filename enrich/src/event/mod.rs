@@ -7,7 +7,9 @@ mod file;
 pub use action::{Action, Alone, action};
 pub use columns::record_batch;
 pub use file::encode_files;
-pub(crate) use file::encode_sorted;
+pub(crate) use file::{date_text, encode_sorted};
+
+use std::sync::Arc;
 
 use thiserror::Error;
 use whopulls_schemas::raw::RawAccess;
@@ -84,11 +86,11 @@ pub struct Organization {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// What the gateway saw.
-    pub raw: RawAccess,
+    pub raw: Box<RawAccess>,
     /// What the request was by the counting rule.
     pub counted: Counted,
-    /// What was derived.
-    pub enriched: Enriched,
+    /// What was derived. Requests of one client share it.
+    pub enriched: Arc<Enriched>,
 }
 
 impl Event {

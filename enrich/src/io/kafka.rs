@@ -27,7 +27,7 @@ use whopulls_schemas::UnixMicros;
 use whopulls_schemas::config::KafkaConfig;
 
 use crate::io::clock;
-use crate::worker::source::{DeadLetter, Offset, Partition, Source, SourceError, SourceEvent, SourceRecord};
+use crate::worker::source::{DeadLetter, Offset, Partition, Payload, Source, SourceError, SourceEvent, SourceRecord};
 
 /// Records handed out at once.
 const RECORDS_MAX: usize = 2_000;
@@ -100,7 +100,7 @@ impl KafkaSource {
         match &event {
             SourceEvent::Assigned(partitions) => self.assigned.clone_from(partitions),
             SourceEvent::Revoked(_) => self.assigned.clear(),
-            SourceEvent::Records(_) | SourceEvent::Idle => {}
+            SourceEvent::Records(_) | SourceEvent::Idle | SourceEvent::Ended => {}
         }
         Some(event)
     }
@@ -118,14 +118,14 @@ impl KafkaSource {
 
     /// What is there already, after a first message.
     fn gather(&self, first: SourceRecord) -> Vec<SourceRecord> {
-        let mut byte_count = first.payload.len();
+        let mut byte_count = first.payload.byte_count();
         let mut records = vec![first];
         let mut stream = self.consumer.stream();
         while records.len() < RECORDS_MAX && byte_count < RECORD_BYTES_MAX {
             // An error or a pause ends the slab; an error shows itself again or has passed.
             let Some(Some(Ok(message))) = stream.next().now_or_never() else { break };
             let record = to_record(&message);
-            byte_count += record.payload.len();
+            byte_count += record.payload.byte_count();
             records.push(record);
         }
         records
@@ -160,7 +160,7 @@ impl KafkaSource {
 
 fn to_record(message: &BorrowedMessage<'_>) -> SourceRecord {
     let payload = message.payload().map(Bytes::copy_from_slice).unwrap_or_default();
-    SourceRecord { partition: message.partition(), offset: message.offset(), payload }
+    SourceRecord { partition: message.partition(), offset: message.offset(), payload: Payload::Encoded(payload) }
 }
 
 impl Source for KafkaSource {

@@ -14,6 +14,9 @@ use crate::lake::change::RowChange;
 /// Where the log of the table is.
 const LOG: &str = "_delta_log";
 
+/// What begins so is no data of this table: its log, or another table.
+const HIDDEN: &str = "_";
+
 /// A data file in the table's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderFile {
@@ -51,7 +54,8 @@ impl Lake {
         let live: HashSet<&Path> = days.values().flatten().map(|file| &file.path).collect();
         let removed = self.removed().await?;
         let is_data = |path: &Path| {
-            path.extension() == Some("parquet") && path.parts().next().is_none_or(|first| first.as_ref() != LOG)
+            path.extension() == Some("parquet")
+                && path.parts().next().is_none_or(|first| !first.as_ref().starts_with(HIDDEN))
         };
         let file = |listed: object_store::ObjectMeta| FolderFile {
             state: if live.contains(&listed.location) {

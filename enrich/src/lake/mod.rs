@@ -7,6 +7,7 @@
 pub mod change;
 mod commit;
 mod create;
+mod docker;
 mod error;
 mod folder;
 mod forget;
@@ -28,6 +29,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use whopulls_schemas::progress::{node_app_id, partition_app_id};
 
 pub use commit::{CommitRequest, Committed};
+pub use docker::{AddError, Added, DockerTable};
 pub use error::{CommitError, LakeError, Stale};
 pub use folder::{FileState, FolderFile};
 pub use forget::{FORGET_COLUMNS, Forgotten};
@@ -106,7 +108,7 @@ impl Lake {
     /// # Errors
     /// When there is none, the store does not answer, or the table there has other columns.
     pub async fn open(location: &str, options: &BTreeMap<String, String>) -> Result<Self, LakeError> {
-        create::open(open_store(location, options)?).await
+        create::open(open_store(location, options)?, create::EVENTS).await
     }
 
     /// As [`Self::open_or_create`], on a store that is open already.
@@ -114,7 +116,7 @@ impl Lake {
     /// # Errors
     /// When the store does not answer, or the table there has other columns.
     pub async fn open_or_create_in(opened: OpenedStore) -> Result<Self, LakeError> {
-        create::open_or_create(opened).await
+        create::open_or_create(opened, create::EVENTS).await
     }
 
     /// Where the table is.

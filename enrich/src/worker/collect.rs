@@ -134,7 +134,6 @@ struct NodeProgress {
 pub struct Collector<R> {
     topic: String,
     limits: FlushLimits,
-    stop_at: Option<BTreeMap<Partition, Offset>>,
     partitions: BTreeMap<Partition, Progress>,
     rows: Vec<R>,
     letters: Vec<DeadLetter>,
@@ -151,12 +150,11 @@ impl<R> Collector<R> {
         self.rows.len() + self.letters.len()
     }
 
-    /// Collects from `topic`. With `stop_at` it stops when every partition named there is committed up to its offset.
-    pub fn new(topic: &str, limits: FlushLimits, stop_at: Option<BTreeMap<Partition, Offset>>) -> Self {
+    /// Collects from `topic`.
+    pub fn new(topic: &str, limits: FlushLimits) -> Self {
         Self {
             topic: topic.to_owned(),
             limits,
-            stop_at,
             partitions: BTreeMap::new(),
             rows: Vec::new(),
             letters: Vec::new(),
@@ -172,6 +170,8 @@ impl<R> Collector<R> {
     /// be read again, by whoever owns it.
     pub fn handle_assigned(&mut self, positions: &BTreeMap<Partition, Option<Offset>>) {
         self.handle_refused();
+        // What is read again may not have been the end.
+        self.draining = false;
         let progress = |base: Option<Offset>| Progress { base, next: base, seqs: HashMap::new() };
         self.partitions = positions.iter().map(|(&partition, &base)| (partition, progress(base))).collect();
     }
@@ -215,12 +215,15 @@ impl<R> Collector<R> {
         self.byte_count += incoming.byte_count;
         match incoming.content {
             Content::Row { node, seq, row } => {
-                let known = progress.seqs.entry(node).or_default();
-                if known.last.is_some_and(|last| seq <= last) {
-                    self.resent_count += 1;
-                    return Verdict::Resent;
+                let moved = NodeProgress { last: Some(seq), moved: true };
+                match progress.seqs.get_mut(&*node) {
+                    Some(known) if known.last.is_some_and(|last| seq <= last) => {
+                        self.resent_count += 1;
+                        return Verdict::Resent;
+                    }
+                    Some(known) => *known = moved,
+                    None => drop(progress.seqs.insert(node, moved)),
                 }
-                *known = NodeProgress { last: Some(seq), moved: true };
                 self.rows.push(row);
                 Verdict::Kept
             }
@@ -246,11 +249,10 @@ impl<R> Collector<R> {
     /// What is due.
     pub fn poll_action(&mut self, now: UnixMicros) -> Option<Action<R>> {
         let pending = self.opened_at.is_some();
-        let stop_reached = self.stop_reached();
-        if pending && (self.draining || stop_reached || self.is_full() || self.wait(now) == Some(Duration::ZERO)) {
+        if pending && (self.draining || self.is_full() || self.wait(now) == Some(Duration::ZERO)) {
             return Some(Action::Flush(self.take_batch()));
         }
-        (self.draining || stop_reached).then_some(Action::Stop)
+        self.draining.then_some(Action::Stop)
     }
 
     /// Time until a batch is due by age; `None` when nothing is collected.
@@ -272,14 +274,6 @@ impl<R> Collector<R> {
 
     fn is_full(&self) -> bool {
         self.waiting() >= self.limits.rows_max || self.byte_count >= self.limits.bytes_max
-    }
-
-    fn stop_reached(&self) -> bool {
-        let reached = |(partition, &stop): (&Partition, &Offset)| {
-            // An empty source has nothing to wait for: position `None` is its start, offset 0.
-            self.partitions.get(partition).is_some_and(|progress| progress.next.unwrap_or(0) >= stop)
-        };
-        self.stop_at.as_ref().is_some_and(|stops| stops.iter().all(reached))
     }
 
     fn take_batch(&mut self) -> Batch<R> {

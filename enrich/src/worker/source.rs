@@ -7,6 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use whopulls_schemas::raw::RawAccess;
 
 /// A partition of the source; a spool has one, number 0.
 pub type Partition = i32;
@@ -14,19 +15,38 @@ pub type Partition = i32;
 /// A position in a partition. As a *next* offset it names the first record that is not yet in the lake.
 pub type Offset = i64;
 
-/// One record as the source holds it, not decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One record as the source holds it.
+#[derive(Debug, Clone, PartialEq)]
 pub struct SourceRecord {
     /// The partition it was read from.
     pub partition: Partition,
     /// Its position there.
     pub offset: Offset,
-    /// The bytes of one stamped raw record (`whopulls_schemas::raw`).
-    pub payload: Bytes,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// One stamped raw record (`whopulls_schemas::raw`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// Its bytes, which may be anything.
+    Encoded(Bytes),
+    /// The record: the source is in this process.
+    Decoded(Box<RawAccess>),
+}
+
+impl Payload {
+    /// What it takes in memory.
+    pub fn byte_count(&self) -> usize {
+        match self {
+            Self::Encoded(bytes) => bytes.len(),
+            Self::Decoded(raw) => raw.byte_count(),
+        }
+    }
 }
 
 /// What a source has to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SourceEvent {
     /// Records, in offset order within each partition. Never empty.
     Records(Vec<SourceRecord>),
@@ -37,6 +57,8 @@ pub enum SourceEvent {
     Revoked(Vec<Partition>),
     /// Nothing came within the wait.
     Idle,
+    /// Nothing will come any more: the source is a log with an end. Said again to whoever asks again.
+    Ended,
 }
 
 /// A record that could not become an event, on its way to the dead-letter store.

@@ -1,6 +1,7 @@
 //! The counting rule through the worker and the table: restarts anywhere change no answer, and history is counted by the same rule.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array, RecordBatch, StringArray};
@@ -95,9 +96,9 @@ fn texts(batch: &RecordBatch, name: &str) -> StringArray {
 async fn run(lake: &mut Lake, records: usize, rows_max: usize) {
     let mut source = Memory::of_records(0, stream().into_iter().take(records));
     let flush = FlushLimits { rows_max, age_max: Duration::from_hours(1), ..FlushLimits::default() };
-    let config = WorkerConfig { flush, stop_at: Some(source.ends()), ..WorkerConfig::default() };
+    let config = WorkerConfig { flush, ..WorkerConfig::default() };
     let metrics = WorkerMetrics::default();
-    run_worker(config, &mut source, lake, &enrich, &metrics, CancellationToken::new())
+    run_worker(config, &mut source, lake, &|raw: &RawAccess| Arc::new(enrich(raw)), &metrics, CancellationToken::new())
         .await
         .expect("it ends by itself");
 }

@@ -112,7 +112,7 @@ struct Running {
 impl Running {
     async fn start<E>(config: KafkaConfig, folder: &Folder, rows_max: usize, enrich: E) -> Self
     where
-        E: Fn(&RawAccess) -> Enriched + Send + Sync + 'static,
+        E: Fn(&RawAccess) -> Arc<Enriched> + Send + Sync + 'static,
     {
         let shutdown = CancellationToken::new();
         let mut lake = folder.lake().await;
@@ -133,8 +133,8 @@ impl Running {
     }
 }
 
-fn plain(_: &RawAccess) -> Enriched {
-    Enriched::default()
+fn plain(_: &RawAccess) -> Arc<Enriched> {
+    Arc::default()
 }
 
 async fn wait_for_rows(folder: &Folder, count: usize) {
@@ -210,7 +210,7 @@ async fn an_overtaken_worker_reads_on_from_the_table(broker: &Broker) {
                 scope.spawn(|| handle.block_on(rival_commits_forty(&rival_folder)));
             });
         });
-        Enriched::default()
+        Arc::new(Enriched::default())
     };
     let worker = Running::start(broker.config(topic), &folder, 1000, enrich).await;
     wait_for_rows(&folder, 100).await;
@@ -245,7 +245,7 @@ async fn a_worker_that_hung_and_was_replaced_is_refused(broker: &Broker) {
             // The end of the channel wakes too.
             sleeping.recv().unwrap_or_default();
         }
-        Enriched::default()
+        Arc::new(Enriched::default())
     };
     // A batch is due as soon as it wakes, before it hears that it was replaced.
     let hung = Running::start(config.clone(), &folder, 1, enrich).await;

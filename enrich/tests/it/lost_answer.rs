@@ -104,9 +104,9 @@ async fn check(loss: Loss) {
     let mut lake = Lake::open_or_create_in(opened).await.expect("a lake");
     let mut source = Memory::of_records(0, (1..101).map(|seq| record("n1", seq)));
     let flush = FlushLimits { rows_max: 10, ..FlushLimits::default() };
-    let config = WorkerConfig { flush, stop_at: Some(source.ends()), ..WorkerConfig::default() };
+    let config = WorkerConfig { flush, ..WorkerConfig::default() };
     let metrics = WorkerMetrics::default();
-    let enrich = |_: &RawAccess| Enriched::default();
+    let enrich = |_: &RawAccess| Arc::new(Enriched::default());
     let worker = run_worker(config, &mut source, &mut lake, &enrich, &metrics, CancellationToken::new());
     let summary = worker.await.expect("the worker ends by itself");
     assert_eq!(folder.seqs().await, (1..101).collect::<Vec<i64>>(), "{loss:?}");

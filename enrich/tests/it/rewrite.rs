@@ -37,7 +37,7 @@ fn old_event(seq: u64) -> Event {
         enriched_with: Some("old".to_owned()),
         ..Enriched::default()
     };
-    Event { enriched, ..event("n1", seq) }
+    Event { enriched: Arc::new(enriched), ..event("n1", seq) }
 }
 
 async fn rewrite(

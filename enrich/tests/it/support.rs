@@ -1,6 +1,7 @@
 //! A lake in a folder of its own, and records to put into it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array, Int64Array, RecordBatch, StringArray};
@@ -13,7 +14,9 @@ use uuid::Uuid;
 use whopulls_enrich::event::{Enriched, Event, action, encode_files};
 use whopulls_enrich::fold::{Counted, Request};
 use whopulls_enrich::lake::{EncodedFile, Lake};
-use whopulls_enrich::worker::source::{DeadLetter, Offset, Partition, Source, SourceError, SourceEvent, SourceRecord};
+use whopulls_enrich::worker::source::{
+    DeadLetter, Offset, Partition, Payload, Source, SourceError, SourceEvent, SourceRecord,
+};
 use whopulls_schemas::UnixMicros;
 use whopulls_schemas::raw::{Kind, RawAccess};
 
@@ -96,20 +99,20 @@ pub(crate) fn encoded_of(records: &[RawAccess], enrich: impl Fn(&RawAccess) -> E
     let event = |raw: &RawAccess| {
         let enriched = enrich(raw);
         let counted = Counted::alone(&Request::of(raw, &enriched, action(raw)));
-        Event { counted, enriched, raw: raw.clone() }
+        Event { counted, enriched: Arc::new(enriched), raw: Box::new(raw.clone()) }
     };
-    encode_files(&records.iter().map(event).collect::<Vec<_>>()).expect("files")
+    encode_files(records.iter().map(event).collect()).expect("files")
 }
 
 pub(crate) fn event(node: &str, seq: u64) -> Event {
     let raw = record(node, seq);
     let enriched = Enriched::default();
     let counted = Counted::alone(&Request::of(&raw, &enriched, action(&raw)));
-    Event { counted, enriched, raw }
+    Event { counted, enriched: Arc::new(enriched), raw: Box::new(raw) }
 }
 
 pub(crate) fn encoded(events: &[Event]) -> Vec<EncodedFile> {
-    encode_files(events).expect("schema and code agree")
+    encode_files(events.to_vec()).expect("schema and code agree")
 }
 
 /// A source in memory: one partition list, read in slabs, with everything that a real one can do.
@@ -119,6 +122,8 @@ pub(crate) struct Memory {
     pub(crate) committed: BTreeMap<Partition, Offset>,
     pub(crate) script: VecDeque<SourceEvent>,
     pub(crate) slab: usize,
+    /// It has no more than this; else it waits for more.
+    pub(crate) ends: bool,
     next: BTreeMap<Partition, Offset>,
     assigned: bool,
 }
@@ -131,6 +136,7 @@ impl Memory {
             committed: BTreeMap::new(),
             script: VecDeque::new(),
             slab: 10,
+            ends: true,
             next: BTreeMap::new(),
             assigned: false,
         }
@@ -139,10 +145,6 @@ impl Memory {
     pub(crate) fn of_records(partition: Partition, records: impl IntoIterator<Item = RawAccess>) -> Self {
         let payloads = records.into_iter().map(|raw| Bytes::from(raw.encode())).collect();
         Self::new(BTreeMap::from([(partition, payloads)]))
-    }
-
-    pub(crate) fn ends(&self) -> BTreeMap<Partition, Offset> {
-        self.partitions.iter().map(|(&partition, all)| (partition, offset(all.len()))).collect()
     }
 }
 
@@ -167,12 +169,19 @@ impl Source for Memory {
             let all = &self.partitions[&partition];
             let from = usize::try_from(*next).expect("a position");
             let records: Vec<_> = (from..all.len().min(from + self.slab))
-                .map(|index| SourceRecord { partition, offset: offset(index), payload: all[index].clone() })
+                .map(|index| SourceRecord {
+                    partition,
+                    offset: offset(index),
+                    payload: Payload::Encoded(all[index].clone()),
+                })
                 .collect();
             if !records.is_empty() {
                 *next += offset(records.len());
                 return Ok(SourceEvent::Records(records));
             }
+        }
+        if self.ends {
+            return Ok(SourceEvent::Ended);
         }
         tokio::time::sleep(wait.min(Duration::from_millis(5))).await;
         Ok(SourceEvent::Idle)

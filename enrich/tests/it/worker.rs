@@ -1,28 +1,29 @@
 //! The loop on a source in memory and a table on disk.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use whopulls_enrich::event::Enriched;
 use whopulls_enrich::lake::{CommitRequest, Lake, Step};
-use whopulls_enrich::worker::source::{Partition, SourceEvent};
+use whopulls_enrich::worker::source::{Payload, SourceEvent};
 use whopulls_enrich::worker::{FlushLimits, WorkerConfig, WorkerMetrics, WorkerSummary, run_worker};
 use whopulls_schemas::UnixMicros;
 use whopulls_schemas::raw::RawAccess;
 
 use crate::support::{DAY, Folder, Memory, encoded, event, offset, record};
 
-fn config(rows_max: usize, stop_at: BTreeMap<Partition, i64>) -> WorkerConfig {
+fn config(rows_max: usize) -> WorkerConfig {
     let flush = FlushLimits { rows_max, age_max: Duration::from_hours(1), ..FlushLimits::default() };
-    WorkerConfig { flush, stop_at: Some(stop_at), ..WorkerConfig::default() }
+    WorkerConfig { flush, ..WorkerConfig::default() }
 }
 
 async fn run(source: &mut Memory, lake: &mut Lake, rows_max: usize) -> WorkerSummary {
     let metrics = WorkerMetrics::default();
-    let config = config(rows_max, source.ends());
-    let enrich = |_: &RawAccess| Enriched::default();
+    let config = config(rows_max);
+    let enrich = |_: &RawAccess| Arc::new(Enriched::default());
     run_worker(config, source, lake, &enrich, &metrics, CancellationToken::new())
         .await
         .expect("the worker ends by itself")
@@ -117,10 +118,10 @@ async fn a_worker_that_was_overtaken_is_refused_and_nothing_is_twice() {
                 });
             });
         }
-        Enriched::default()
+        Arc::new(Enriched::default())
     };
     let shutdown = CancellationToken::new();
-    let summary = run_worker(config(100, source.ends()), &mut source, &mut lake, &enrich, &metrics, shutdown).await;
+    let summary = run_worker(config(100), &mut source, &mut lake, &enrich, &metrics, shutdown).await;
     let summary = summary.expect("the worker ends by itself");
     assert_eq!((summary.events, summary.commits_refused), (12, 1));
     assert_eq!(metrics.commits_refused.get(), 1);
@@ -146,7 +147,7 @@ async fn a_rebalance_throws_the_uncommitted_batch_away_and_reads_it_again() {
         let record = |index: usize| whopulls_enrich::worker::source::SourceRecord {
             partition: 0,
             offset: offset(index),
-            payload: source.partitions[&0][index].clone(),
+            payload: Payload::Encoded(source.partitions[&0][index].clone()),
         };
         SourceEvent::Records(range.map(record).collect())
     };
@@ -169,10 +170,10 @@ async fn a_graceful_stop_commits_what_was_read() {
         if seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 4 {
             stop.cancel();
         }
-        Enriched::default()
+        Arc::new(Enriched::default())
     };
-    let mut config = config(1000, BTreeMap::new());
-    config.stop_at = None;
+    source.ends = false;
+    let config = config(1000);
     let metrics = WorkerMetrics::default();
     let summary =
         run_worker(config, &mut source, &mut lake, &enrich, &metrics, shutdown).await.expect("a graceful stop");
@@ -193,7 +194,7 @@ async fn an_outage_of_the_store_is_waited_for() {
             std::fs::rename(&table, &aside).expect("the table goes away");
             std::fs::write(&table, b"not a folder").expect("a file in its place");
         });
-        Enriched::default()
+        Arc::new(Enriched::default())
     };
     let metrics = WorkerMetrics::default();
     let retries = metrics.retries.clone();
@@ -204,7 +205,7 @@ async fn an_outage_of_the_store_is_waited_for() {
         std::fs::remove_file(&table).expect("the file goes");
         std::fs::rename(&aside, &table).expect("the table comes back");
     };
-    let config = config(15, source.ends());
+    let config = config(15);
     let worker = run_worker(config, &mut source, &mut lake, &enrich, &metrics, CancellationToken::new());
     let (summary, ()) = tokio::join!(worker, comes_back);
     assert_eq!(summary.expect("the worker ends by itself").events, 40);
@@ -226,9 +227,9 @@ async fn a_stop_during_an_outage_gives_up_and_the_next_start_reads_again() {
             std::fs::write(&table, b"not a folder").expect("a file in its place");
             stop.cancel();
         });
-        Enriched::default()
+        Arc::new(Enriched::default())
     };
-    let mut config = config(5, source.ends());
+    let mut config = config(5);
     config.shutdown_grace = Duration::from_millis(300);
     let metrics = WorkerMetrics::default();
     let summary = run_worker(config, &mut source, &mut lake, &enrich, &metrics, shutdown).await.expect("no error");

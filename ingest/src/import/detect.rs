@@ -1,5 +1,6 @@
 //! Which format a log has, from its first lines.
 
+use super::header::{self, Header};
 use super::log_format::{LogFormat, Shape};
 use super::{ImportRules, Imported, Importer};
 
@@ -30,6 +31,10 @@ pub(super) fn detect(lines: &[Vec<u8>]) -> Result<LogFormat, DetectError> {
     if lines.is_empty() {
         // Of no lines any format makes nothing.
         return Ok(LogFormat::Nginx);
+    }
+    // Its lines are no records, so nothing else would speak for it.
+    if lines.first().is_some_and(|first| header::read(first, LogFormat::Docker, &Header::Absent).is_some()) {
+        return Ok(LogFormat::Docker);
     }
     let scores: Vec<(LogFormat, Score)> =
         LogFormat::ALL.iter().map(|format| (*format, score(*format, &lines))).collect();

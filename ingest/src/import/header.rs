@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use whopulls_schemas::docker::REPORT_COLUMNS;
 use whopulls_schemas::{RejectReason, Rejected};
 
 use super::LogFormat;
@@ -56,6 +57,7 @@ pub(super) fn read(line: &[u8], format: LogFormat, now: &Header) -> Option<Heade
         LogFormat::CloudFront => directive(line.strip_prefix(b"#")?, now),
         LogFormat::Gcs => csv_header(line, b"time_micros", &gcs::COLUMNS),
         LogFormat::Scarf => csv_header(line, b"id", &scarf::COLUMNS),
+        LogFormat::Docker => csv_header(line, b"DATE_GRANULARITY", &REPORT_COLUMNS),
         LogFormat::Nginx
         | LogFormat::Apache
         | LogFormat::ApacheVhost

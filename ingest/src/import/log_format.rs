@@ -58,6 +58,8 @@ formats! {
     Whopulls = "whopulls",
     /// Scarf's export of events.
     Scarf = "scarf",
+    /// Docker's tracked companies report: sums, and no requests.
+    Docker = "docker",
 }
 
 impl LogFormat {

@@ -29,8 +29,8 @@ pub(crate) use clf_time::days_since_epoch;
 pub use detect::{DETECT_LINES, DetectError};
 pub use format::{LogTemplate, LogTemplateError};
 pub use io::{
-    DECOMPRESSED_BYTES_MAX, ImportError, ImportFile, ImportProgress, ImportReport, ImportedIds, PathsError, expand,
-    import_file,
+    DECOMPRESSED_BYTES_MAX, ImportError, ImportFile, ImportProgress, ImportReport, ImportedIds, NotTaken, PathsError,
+    REPORT_ROWS_MAX, Records, expand, import_file, read_log, read_report,
 };
 pub use log_format::{LogFormat, Shape, ShapeError};
 pub use rejections::{EXAMPLES_MAX, Refusal, Rejections};

@@ -4,6 +4,8 @@
 use whopulls_schemas::raw::RawAccess;
 
 use super::detect::detect;
+use super::format::docker;
+use super::header::{self, Header};
 use super::log_format::Shape;
 use super::{ImportRules, Imported, Importer, LogFormat, LogTemplate};
 
@@ -35,6 +37,19 @@ pub fn a_log_format_reads_its_lines_or_refuses_them(bytes: &[u8]) {
     let Some(Ok(text)) = parts.next().map(str::from_utf8) else { return };
     let Ok(template) = LogTemplate::compile(text) else { return };
     every_line(parts.next().unwrap_or_default(), Shape::Template(template.into()));
+}
+
+/// The lines of a report are rows that read back, or refused.
+pub fn a_report_reads_or_refuses(bytes: &[u8]) {
+    let mut header = Header::Absent;
+    for line in bytes.split(|byte| *byte == b'\n') {
+        if let Some(said) = header::read(line, LogFormat::Docker, &header) {
+            header = said.header;
+        } else if let Ok(row) = docker::parse(line, &header) {
+            assert!(row.counts.iter().flatten().all(|count| *count >= 0), "{row:?}");
+            assert!(row.texts.iter().flatten().all(|text| !text.is_empty()), "{row:?}");
+        }
+    }
 }
 
 /// Any first lines have a format, or it is said why not.

@@ -31,12 +31,13 @@ fn import(path: &Path, rules: ImportRules) -> (ImportReport, Vec<RawAccess>, Vec
     let size = file.size();
     let (mut seen, mut rejected) = (0, Vec::new());
     let mut ids = ImportedIds::default();
-    let report = import_file(file, &spool, &mut ids, |line| rejected.push(line), |progress| seen = progress.bytes)
-        .expect("the log is imported");
+    let (report, end_seq) =
+        import_file(file, &spool, &mut ids, |line| rejected.push(line), |progress| seen = progress.bytes)
+            .expect("the log is imported");
     assert_eq!(seen, size, "the progress ends at the file's size");
     assert_eq!(report.lines, report.accepted + report.rejected);
     assert_eq!(report.rejected, rejected.len() as u64);
-    assert_eq!(report.end_seq, spool.end_seq());
+    assert_eq!(end_seq, spool.end_seq());
     let mut reader = spool.reader("test").expect("the reader opens");
     let records = reader.read(usize::MAX, usize::MAX).expect("nothing is damaged");
     let records = records.iter().map(|r| RawAccess::decode(&r.payload).expect("the record is good")).collect();

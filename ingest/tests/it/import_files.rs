@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use whopulls_ingest::import::{
     ImportError, ImportFile, ImportReport, ImportRules, Imported, ImportedIds, Importer, LogFormat, Shape, expand,
-    import_file,
+    import_file, read_report,
 };
 use whopulls_ingest::spool::{Spool, SpoolOptions};
 use whopulls_schemas::raw::RawAccess;
@@ -39,7 +39,7 @@ fn rules(shape: impl Into<Shape>) -> ImportRules {
 fn pass(file: ImportFile, ids: &mut ImportedIds) -> (ImportReport, Vec<RawAccess>) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (spool, _) = Spool::open(SpoolOptions::new(dir.path())).expect("the spool opens");
-    let report = import_file(file, &spool, ids, |_| {}, |_| {}).expect("the log is imported");
+    let (report, _) = import_file(file, &spool, ids, |_| {}, |_| {}).expect("the log is imported");
     assert_eq!(report.lines, report.accepted + report.rejected + report.duplicates + report.passed_over);
     assert_eq!(report.rejected, report.rejections.count());
     let mut reader = spool.reader("test").expect("the reader opens");
@@ -128,7 +128,7 @@ fn a_spool_that_is_full_ends_the_import_and_says_before_which_line() {
     let _reader = spool.reader("test").expect("the reader opens");
     let file = ImportFile::open(&path, rules(LogFormat::Nginx)).expect("the log opens");
     let error = import_file(file, &spool, &mut ImportedIds::default(), |_| {}, |_| {}).expect_err("it is full");
-    assert!(matches!(error, ImportError::Append { line, .. } if line > 1000 && line < 40_000), "{error:?}");
+    assert!(matches!(error, ImportError::Take { line, .. } if line > 1000 && line < 40_000), "{error:?}");
 }
 
 #[test]
@@ -185,6 +185,38 @@ fn events_with_an_identity_of_their_own_count_once_also_in_the_next_import() {
     assert_eq!(pass(write("three.csv", &[4, 5]), &mut ids).0.duplicates, 1);
     ids.keep().expect("the identities are kept");
     assert_eq!(pass(write("four.csv", &[1, 2, 3, 4, 5]), &mut open()).0.duplicates, 5);
+}
+
+#[test]
+fn a_report_has_rows_of_sums_and_refuses_what_is_none() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("companies.csv");
+    let header = "DATE_GRANULARITY,DATE_REFERENCE,PUBLISHER_NAME,DOMAIN,IP_COUNTRY,CLOUD_SERVICE_PROVIDER,USER_AGENT,INFERRED_USE_CASE,IMAGE_REPOSITORY,DATA_DOWNLOADS,VERSION_CHECKS,PULLS,UNIQUE_AUTHENTICATED_USERS";
+    let good = "weekly,2025-09-29,acme,corp.example,US,no csp,docker,Local Dev,acme/app,3,4,7,2";
+    let refused = |change: &dyn Fn(&str) -> String, field: &str| {
+        fs::write(&path, format!("{header}\n{good}\n{}\n", change(good))).expect("the report is written");
+        let file = ImportFile::open(&path, rules(Shape::Auto)).expect("the report opens");
+        assert_eq!(file.shape().to_string(), "docker");
+        let mut rejected = Vec::new();
+        let (report, rows) = read_report(file, |line| rejected.push(line)).expect("the report is read");
+        assert_eq!((report.lines, report.passed_over, rows.len()), (3, 1, 1));
+        assert_eq!(report.lines, report.accepted + report.rejected + report.duplicates + report.passed_over);
+        let fields: Vec<_> = rejected.iter().map(|line| (line.line, line.rejected.to_string())).collect();
+        match field {
+            "" => assert_eq!(report.duplicates, 1, "{fields:?}"),
+            field => assert!(fields.len() == 1 && fields[0].0 == 3 && fields[0].1.contains(field), "{fields:?}"),
+        }
+    };
+    refused(&|line| line.to_owned(), "");
+    refused(&|line| line.replace("weekly", "daily"), "DATE_GRANULARITY");
+    refused(&|line| line.replace("2025-09-29", "29.09.2025"), "DATE_REFERENCE");
+    refused(&|line| line.replace("2025-09-29", "2025-02-30"), "DATE_REFERENCE");
+    refused(&|line| line.replace("acme/app", ""), "IMAGE_REPOSITORY");
+    refused(&|line| line.replace(",4,", ",-4,"), "VERSION_CHECKS");
+    refused(&|line| line.replace(",3,4,7,2", ",,,,"), "PULLS");
+    refused(&|line| line.replace(",3,4,7,2", ",3,4,7,9"), "another line");
+    refused(&|line| format!("{line}\""), "quote");
+    refused(&|line| "x".repeat(70_000) + line, "65536");
 }
 
 #[test]

@@ -246,7 +246,13 @@ fn scarf() {
     let line = r#"e-1,download,acme/app,,1.2,2024-01-16T23:53:20.5Z,https://a.example/b?c,curl/8,linux,"{""os"":""linux""}",o,1.0,2.0,US,,,business,"Acme, Inc.",acme.example,false,0.9,x,,false"#;
     let expected = json!({
         "kind": "file", "package": "acme/app", "version": "1.2", "path": "/acme/app", "client_ip": null, "referer": "https://a.example/b",
-        "vars": {"os": "linux", "scarf_type": "download", "scarf_company": "Acme, Inc.", "scarf_domain": "acme.example", "scarf_confidence": "0.9"},
+        "vars": {
+            "os": "linux", "scarf_id": "e-1", "scarf_type": "download", "scarf_time": "2024-01-16T23:53:20.5Z", "scarf_referer": "https://a.example/b?c",
+            "scarf_user_agent": "curl/8", "scarf_platform": "linux", "scarf_variables": "{\"os\":\"linux\"}", "scarf_origin_id": "o",
+            "scarf_origin_latitude": "1.0", "scarf_origin_longitude": "2.0", "scarf_origin_country": "US", "scarf_origin_connection_type": "business",
+            "scarf_origin_company": "Acme, Inc.", "scarf_origin_domain": "acme.example", "scarf_dnt": "false", "scarf_confidence": "0.9",
+            "scarf_endpoint_id": "x", "scarf_mtc_quota_exceeded": "false",
+        },
     });
     accepts(LogFormat::Scarf, line, &expected);
     accepts(LogFormat::Scarf, &format!("{header}\n{line}"), &expected);
@@ -255,6 +261,11 @@ fn scarf() {
         &line.replace("download,acme/app,,", "view,,px-1,").replace("false,0.9", "true,0.9"),
         &json!({
             "kind": "pixel", "path": "/px-1", "package": null, "dnt": true,
+            "vars": {
+                "os": "linux", "scarf_id": "e-1", "scarf_type": "view", "scarf_pixel": "px-1", "scarf_time": "2024-01-16T23:53:20.5Z",
+                "scarf_referer": "https://a.example/b?c", "scarf_user_agent": "curl/8", "scarf_platform": "linux", "scarf_variables": "{\"os\":\"linux\"}",
+                "scarf_dnt": "true", "scarf_mtc_quota_exceeded": "false",
+            },
         }),
     );
     passes_over(LogFormat::Scarf, header);

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use super::{QueryError, SQL_BYTES_MAX};
 
 /// The tables and views that queries read.
-pub(super) const TABLES: [&str; 4] = ["events", "downloads", "organizations", "coverage"];
+pub(super) const TABLES: [&str; 6] = ["events", "downloads", "organizations", "org_daily", "coverage", "docker_pulls"];
 /// DataFusion's own description of them.
 const DESCRIPTIONS: &str = "information_schema";
 

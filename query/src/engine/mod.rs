@@ -21,12 +21,13 @@ use futures::StreamExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
+use whopulls_schemas::docker::{docker_location, docker_schema};
 
 pub use error::{Fault, QueryError};
 pub(crate) use views::coverage_where;
 
-use crate::io::Lake;
-use crate::table::scan_schema;
+use crate::io::{Lake, LakeError};
+use crate::table::{scan_schema, with_views};
 
 /// The longest query that is read.
 pub const SQL_BYTES_MAX: usize = 64 << 10;
@@ -77,6 +78,7 @@ pub struct Engine(Arc<Shared>);
 struct Shared {
     config: EngineConfig,
     lake: Lake,
+    docker: Lake,
     base: SessionState,
     prepared: Mutex<Option<Snapshot>>,
     running: Arc<Semaphore>,
@@ -88,6 +90,8 @@ struct Shared {
 #[derive(Clone)]
 pub struct Snapshot {
     version: u64,
+    /// The version of the table that holds Docker's reports, where there is one.
+    docker_version: Option<u64>,
     state: Arc<SessionState>,
 }
 
@@ -97,7 +101,9 @@ impl Engine {
     /// # Errors
     /// A location that is not one.
     pub fn open(config: EngineConfig) -> Result<Self, QueryError> {
-        let lake = Lake::new(&config.events_location, &config.storage_options)?;
+        let open = |location: &str, schema| Lake::new(location, &config.storage_options, schema);
+        let lake = open(&config.events_location, scan_schema())?;
+        let docker = open(&docker_location(&config.events_location), with_views(&docker_schema()))?;
         let internal = |error: &dyn std::fmt::Display| QueryError::Internal(format!("start the query engine: {error}"));
         let env = session::runtime(config.memory_bytes_max).map_err(|error| internal(&error))?;
         let (store_url, store) = lake.root();
@@ -109,6 +115,7 @@ impl Engine {
         Ok(Self(Arc::new(Shared {
             config,
             lake,
+            docker,
             base,
             prepared: Mutex::new(None),
             running: Arc::new(Semaphore::new(concurrency)),
@@ -178,13 +185,18 @@ impl Snapshot {
 impl Shared {
     /// Sessions are made once for a version, not for each query.
     async fn prepare(&self) -> Result<Snapshot, QueryError> {
-        let newest = self.lake.newest().await?;
+        let (newest, docker) = tokio::join!(self.lake.newest(), self.docker.newest());
+        let (newest, docker) = (newest?, docker.map(Some).or_else(LakeError::when_there_is_one)?);
+        let docker_version = docker.as_ref().map(|docker| docker.version);
         let mut prepared = self.prepared.lock().await;
-        if let Some(known) = prepared.as_ref().filter(|known| known.version == newest.version) {
+        let is_same = |known: &&Snapshot| known.version == newest.version && known.docker_version == docker_version;
+        if let Some(known) = prepared.as_ref().filter(is_same) {
             return Ok(known.clone());
         }
-        let state = session::with_tables(&self.base, newest.events).await.map_err(|error| self.translate(&error))?;
-        let snapshot = Snapshot { version: newest.version, state: Arc::new(state) };
+        let docker_pulls = docker.map_or_else(|| self.docker.empty(), |docker| docker.table);
+        let tables = session::Tables { events: newest.table, docker_pulls };
+        let state = session::with_tables(&self.base, tables).await.map_err(|error| self.translate(&error))?;
+        let snapshot = Snapshot { version: newest.version, docker_version, state: Arc::new(state) };
         *prepared = Some(snapshot.clone());
         Ok(snapshot)
     }

@@ -16,7 +16,13 @@ use datafusion::prelude::SessionConfig;
 
 use super::guard::AMPLIFIERS;
 use super::views::VIEWS;
-use crate::table::EventsTable;
+use crate::table::LakeTable;
+
+/// The tables of one moment.
+pub(super) struct Tables {
+    pub(super) events: Arc<LakeTable>,
+    pub(super) docker_pulls: Arc<LakeTable>,
+}
 
 const CATALOG: &str = "whopulls";
 const SCHEMA: &str = "public";
@@ -60,14 +66,15 @@ pub(super) fn base(runtime: Arc<RuntimeEnv>, threads: usize) -> SessionState {
     builder.build()
 }
 
-/// The session in which `events` is this snapshot.
-pub(super) async fn with_tables(base: &SessionState, events: Arc<EventsTable>) -> Result<SessionState> {
+/// The session in which the tables are these snapshots.
+pub(super) async fn with_tables(base: &SessionState, tables: Tables) -> Result<SessionState> {
     let schema = Arc::new(MemorySchemaProvider::new());
     let catalog = MemoryCatalogProvider::new();
     catalog.register_schema(SCHEMA, Arc::clone(&schema) as Arc<dyn SchemaProvider>)?;
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
-    schema.register_table("events".to_owned(), events)?;
+    schema.register_table("events".to_owned(), tables.events)?;
+    schema.register_table("docker_pulls".to_owned(), tables.docker_pulls)?;
     let state = SessionStateBuilder::new_from_existing(base.clone()).with_catalog_list(Arc::new(catalogs)).build();
     for (name, sql) in VIEWS {
         let plan = state.create_logical_plan(sql).await?;

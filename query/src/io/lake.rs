@@ -1,10 +1,11 @@
-//! Opens the Delta table `events` and keeps its snapshot up to date.
+//! Opens a Delta table of the lake and keeps its snapshot up to date.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::absolute;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::datatypes::SchemaRef;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use deltalake::kernel::LogicalFileView;
 use deltalake::logstore::{StorageConfig, default_logstore};
@@ -15,7 +16,7 @@ use object_store::{DynObjectStore, parse_url_opts};
 use tokio::sync::Mutex;
 use url::{Position, Url};
 
-use crate::table::{EventsTable, LiveFile, LiveFileError};
+use crate::table::{LakeTable, LiveFile, LiveFileError};
 
 /// Why the lake cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +54,18 @@ pub enum LakeError {
     },
 }
 
+impl LakeError {
+    /// That there is no table is no fault of a table that need not be there.
+    pub(crate) fn when_there_is_one<T>(self) -> Result<Option<T>, Self> {
+        if matches!(self, Self::NoTable { .. }) { Ok(None) } else { Err(self) }
+    }
+}
+
 /// One version of the table.
 #[derive(Debug, Clone)]
 pub(crate) struct LakeSnapshot {
     pub(crate) version: u64,
-    pub(crate) events: Arc<EventsTable>,
+    pub(crate) table: Arc<LakeTable>,
 }
 
 /// A handle on the table. Reading it costs a listing of the log behind the version already known.
@@ -65,6 +73,8 @@ pub(crate) struct Lake {
     url: Url,
     root: Arc<DynObjectStore>,
     prefix: Path,
+    /// The table's columns, as they are scanned.
+    schema: SchemaRef,
     state: Mutex<State>,
     refreshes_started: AtomicU64,
 }
@@ -81,12 +91,16 @@ struct State {
 impl Lake {
     /// `location` is a folder, or a URL that `object_store` understands; `options` are `object_store`'s own (endpoint, region, keys).
     /// Nothing is read yet.
-    pub(crate) fn new(location: &str, options: &BTreeMap<String, String>) -> Result<Self, LakeError> {
+    pub(crate) fn new(
+        location: &str,
+        options: &BTreeMap<String, String>,
+        schema: SchemaRef,
+    ) -> Result<Self, LakeError> {
         let refuse = |reason: String| LakeError::Location { location: location.to_owned(), reason };
         let url = table_url(location).map_err(refuse)?;
         let (root, prefix) = parse_url_opts(&url, options).map_err(|error| refuse(error.to_string()))?;
         let state = Mutex::new(State::default());
-        Ok(Self { url, root: Arc::from(root), prefix, state, refreshes_started: AtomicU64::new(0) })
+        Ok(Self { url, root: Arc::from(root), prefix, schema, state, refreshes_started: AtomicU64::new(0) })
     }
 
     pub(crate) fn url(&self) -> &Url {
@@ -101,6 +115,11 @@ impl Lake {
     fn store_url(&self) -> ObjectStoreUrl {
         let root = &self.url[..Position::BeforePath];
         ObjectStoreUrl::parse(root).unwrap_or_else(|_| ObjectStoreUrl::local_filesystem())
+    }
+
+    /// The table without rows, for as long as nobody has made it.
+    pub(crate) fn empty(&self) -> Arc<LakeTable> {
+        Arc::new(LakeTable::new(Arc::clone(&self.schema), self.store_url(), Vec::new()))
     }
 
     /// The newest version, as of a moment after the call. Callers that wait together share one refresh.
@@ -141,9 +160,9 @@ impl Lake {
         } else {
             self.check_readable(&table)?;
             let files = self.live_files(loaded.log_data().iter(), &state.files)?;
-            let events = Arc::new(EventsTable::new(self.store_url(), files.clone()));
+            let table = Arc::new(LakeTable::new(Arc::clone(&self.schema), self.store_url(), files.clone()));
             state.files = files.into_iter().map(|file| (file.path().clone(), file)).collect();
-            LakeSnapshot { version, events }
+            LakeSnapshot { version, table }
         };
         state.table = Some(table);
         Ok(snapshot)
@@ -178,7 +197,7 @@ impl Lake {
         views: impl Iterator<Item = LogicalFileView>,
         known: &HashMap<Path, Arc<LiveFile>>,
     ) -> Result<Vec<Arc<LiveFile>>, LakeError> {
-        let stored = EventsTable::stored_schema();
+        let stored = LakeTable::stored_schema(&self.schema);
         let refuse = |error: LiveFileError| LakeError::Unreadable { url: self.url.clone(), reason: error.to_string() };
         views
             .map(|view| {

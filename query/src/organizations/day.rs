@@ -9,7 +9,7 @@ use crate::engine::QueryError;
 type Day = i32;
 
 /// Both ends are included.
-pub(super) fn range(from: Option<&str>, to: Option<&str>) -> Result<(Option<Day>, Option<Day>), QueryError> {
+pub(crate) fn range(from: Option<&str>, to: Option<&str>) -> Result<(Option<Day>, Option<Day>), QueryError> {
     let first = from.map(|text| day("from", text)).transpose()?;
     let last = to.map(|text| day("to", text)).transpose()?;
     match (first, last) {

@@ -1,7 +1,7 @@
 //! The question that the project exists for: which organizations download it, and how much of the downloads that explains.
 
 mod coverage;
-mod day;
+pub(crate) mod day;
 mod print;
 
 use arrow::array::{Array, AsArray, RecordBatch};

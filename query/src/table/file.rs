@@ -120,18 +120,18 @@ fn scalar(value: &Value, data_type: &DataType, is_max: bool) -> Option<ScalarVal
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::EventsTable;
+    use crate::table::{LakeTable, scan_schema};
 
     const STATS: &str = r#"{"numRecords":3,"minValues":{"ts":"2026-11-01T00:00:00.001Z","package":"a"},
         "maxValues":{"ts":"2026-11-01T00:00:01.999Z","package":"b"},"nullCount":{"package":1}}"#;
 
     fn file(stats: Option<&str>) -> LiveFile {
-        LiveFile::new(Path::from("a.parquet"), 10, Some("2026-11-01"), stats, &EventsTable::stored_schema())
+        LiveFile::new(Path::from("a.parquet"), 10, Some("2026-11-01"), stats, &LakeTable::stored_schema(&scan_schema()))
             .expect("a file that reads")
     }
 
     fn column<'a>(file: &'a LiveFile, name: &str) -> &'a ColumnStatistics {
-        let schema = EventsTable::stored_schema();
+        let schema = LakeTable::stored_schema(&scan_schema());
         file.statistics().column_statistics.get(schema.index_of(name).expect("a column")).expect("its statistics")
     }
 
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_file_without_a_day_is_refused() {
         for date in [None, Some(""), Some("yesterday")] {
-            let made = LiveFile::new(Path::from("a"), 1, date, None, &EventsTable::stored_schema());
+            let made = LiveFile::new(Path::from("a"), 1, date, None, &LakeTable::stored_schema(&scan_schema()));
             assert!(matches!(made, Err(LiveFileError::Date { .. })), "{date:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! The table `events` as DataFusion sees it: one snapshot of the Delta log, scanned by DataFusion's own Parquet source.
+//! A table of the lake as DataFusion sees it: one snapshot of the Delta log, scanned by DataFusion's own Parquet source.
 
 mod file;
 mod prune;
@@ -26,6 +26,11 @@ pub(crate) use file::{LiveFile, LiveFileError};
 /// The columns of `events` in the contract's order, with texts as views: DataFusion groups and compares those without
 /// copying them out of the Parquet pages.
 pub(crate) fn scan_schema() -> SchemaRef {
+    with_views(&event_schema())
+}
+
+/// Any table's columns in that way.
+pub(crate) fn with_views(schema: &Schema) -> SchemaRef {
     let as_view = |field: &Arc<Field>| {
         if field.data_type() == &DataType::Utf8 {
             Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
@@ -33,7 +38,7 @@ pub(crate) fn scan_schema() -> SchemaRef {
             Arc::clone(field)
         }
     };
-    Arc::new(Schema::new(event_schema().fields().iter().map(as_view).collect::<Vec<_>>()))
+    Arc::new(Schema::new(schema.fields().iter().map(as_view).collect::<Vec<_>>()))
 }
 
 /// The same columns in the order of a file scan: what the files hold, then the partition column `date`.
@@ -45,24 +50,23 @@ fn file_scan_schema(schema: &SchemaRef) -> TableSchema {
 
 /// The live files of one version of the table.
 #[derive(Debug)]
-pub(crate) struct EventsTable {
+pub(crate) struct LakeTable {
     schema: SchemaRef,
     file_schema: TableSchema,
     store: ObjectStoreUrl,
     files: Vec<Arc<LiveFile>>,
 }
 
-impl EventsTable {
-    /// `files` are paths within `store`, with statistics over the columns in the order of [`EventsTable::stored_schema`].
-    pub(crate) fn new(store: ObjectStoreUrl, files: Vec<Arc<LiveFile>>) -> Self {
-        let schema = scan_schema();
+impl LakeTable {
+    /// `files` are paths within `store`, with statistics over the columns in the order of [`LakeTable::stored_schema`].
+    pub(crate) fn new(schema: SchemaRef, store: ObjectStoreUrl, files: Vec<Arc<LiveFile>>) -> Self {
         let file_schema = file_scan_schema(&schema);
         Self { schema, file_schema, store, files }
     }
 
-    /// The columns that the files hold: all but `date`.
-    pub(crate) fn stored_schema() -> SchemaRef {
-        Arc::clone(file_scan_schema(&scan_schema()).file_schema())
+    /// The columns that the files of a table with these columns hold: all but `date`.
+    pub(crate) fn stored_schema(schema: &SchemaRef) -> SchemaRef {
+        Arc::clone(file_scan_schema(schema).file_schema())
     }
 
     /// The files that may hold a row for which all of `filters` are true.
@@ -87,7 +91,7 @@ impl EventsTable {
 }
 
 #[async_trait]
-impl TableProvider for EventsTable {
+impl TableProvider for LakeTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }

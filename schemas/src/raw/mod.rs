@@ -30,6 +30,9 @@ pub const RAW_RECORD_BYTES_MAX: usize = 256 * 1024;
 /// [`RAW_RECORD_BYTES_MAX`] in practice; producers cut with [`bounded`].
 pub const TEXT_BYTES_MAX: usize = 2048;
 
+/// What an entry of a map takes beside its texts.
+const PAIR_BYTES: usize = 2 * size_of::<String>();
+
 /// The most entries of `query`, `vars` and `children`.
 pub const ENTRIES_MAX: usize = 64;
 
@@ -200,6 +203,29 @@ impl RawAccess {
     /// The same, behind what `out` holds.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         json_into(self, out);
+    }
+
+    /// Bytes that it takes in memory, nearly: itself and its texts.
+    pub fn byte_count(&self) -> usize {
+        let texts = [
+            &self.host,
+            &self.user_agent,
+            &self.referer,
+            &self.accept,
+            &self.route,
+            &self.package,
+            &self.version,
+            &self.repository,
+            &self.reference,
+            &self.digest,
+            &self.media_type,
+            &self.ns,
+            &self.upstream,
+        ];
+        let texts = texts.into_iter().flatten().map(String::len).sum::<usize>();
+        let pairs = self.query.iter().chain(&self.vars).map(|(name, value)| PAIR_BYTES + name.len() + value.len());
+        let children = self.children.iter().map(|child| child.digest.len() + size_of::<Child>());
+        size_of::<Self>() + self.method.len() + self.path.len() + texts + pairs.chain(children).sum::<usize>()
     }
 
     /// Reads one record.

@@ -30,7 +30,7 @@ pub(crate) const NETWORKS: [&str; 7] =
     ["128.141.7.", "17.253.3.", "18.7.22.", "8.8.8.", "80.141.4.", "1.1.1.", "2001:4860:4860::"];
 
 /// Who asks: clients of every network, one that asked not to be tracked, one that says who it is.
-fn clients() -> Vec<(RawAccess, Enriched)> {
+fn clients() -> Vec<(RawAccess, Arc<Enriched>)> {
     let database = Arc::new(Database::open(&[]).expect("the embedded database"));
     let enricher = Enricher::new(database, EndpointKey::new([7; EndpointKey::BYTES]), IpMode::Net);
     let address = |network: &str, host: u32| -> IpAddr { format!("{network}{host}").parse().expect("an address") };
@@ -59,7 +59,7 @@ pub(crate) fn build(data: &Path, days: u64, events: u64) {
         for first in (0..per_day).step_by(usize::try_from(FILE_ROWS_MAX).expect("a small number")) {
             let rows = first..per_day.min(first + FILE_ROWS_MAX);
             let events: Vec<Event> = rows.map(|row| event(&clients, day, day * per_day + row, per_day)).collect();
-            let encoded = encode_files(&events).expect("schema and code agree");
+            let encoded = encode_files(events).expect("schema and code agree");
             files.extend(block_on(lake.write_files(&encoded)).expect("files are written"));
         }
         let steps = BTreeMap::new();
@@ -68,7 +68,7 @@ pub(crate) fn build(data: &Path, days: u64, events: u64) {
     }
 }
 
-fn event(clients: &[(RawAccess, Enriched)], day: u64, seq: u64, per_day: u64) -> Event {
+fn event(clients: &[(RawAccess, Arc<Enriched>)], day: u64, seq: u64, per_day: u64) -> Event {
     let client = usize::try_from(seq.wrapping_mul(7919) % clients.len() as u64).expect("a small number");
     let (raw, enriched) = &clients[client];
     let signed = |number: u64| i64::try_from(number).expect("a small number");
@@ -81,7 +81,11 @@ fn event(clients: &[(RawAccess, Enriched)], day: u64, seq: u64, per_day: u64) ->
     if seq.is_multiple_of(3) {
         raw.status = 304;
     }
-    Event { counted: Counted::alone(&Request::of(&raw, enriched, action(&raw))), enriched: enriched.clone(), raw }
+    Event {
+        counted: Counted::alone(&Request::of(&raw, enriched, action(&raw))),
+        enriched: Arc::clone(enriched),
+        raw: Box::new(raw),
+    }
 }
 
 /// A day between two copies of the table, as DuckDB sees it.

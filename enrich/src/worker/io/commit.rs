@@ -1,6 +1,7 @@
 //! A batch on its way into the table: dead letters, files, commit, in this order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use whopulls_schemas::UnixMicros;
@@ -21,8 +22,8 @@ enum Outcome {
     GaveUp,
 }
 
-impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
-    pub(super) async fn flush(&mut self, batch: Batch<(RawAccess, Enriched)>) -> Result<Flow, WorkerError> {
+impl<S: Source, E: Fn(&RawAccess) -> Arc<Enriched> + Send + Sync> Worker<'_, S, E> {
+    pub(super) async fn flush(&mut self, batch: Batch<(Box<RawAccess>, Arc<Enriched>)>) -> Result<Flow, WorkerError> {
         let started = clock::now();
         let Batch { rows, letters, steps, resent_count, refused } = batch;
         let (row_count, oldest) = (rows.len() as u64, rows.iter().map(|(raw, _)| raw.ts).min());
@@ -79,7 +80,7 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
 
     /// `None`: gave up.
     async fn write(&mut self, rows: Vec<Event>) -> Result<Option<Vec<DataFile>>, WorkerError> {
-        let encoding = tokio::task::spawn_blocking(move || encode_files(&rows));
+        let encoding = tokio::task::spawn_blocking(move || encode_files(rows));
         let encoded = encoding.await.map_err(WorkerError::EncodeThread)??;
         loop {
             match self.lake.write_files(&encoded).await {

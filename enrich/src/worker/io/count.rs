@@ -4,6 +4,7 @@
 //! anew from the table: its last ten minutes before the batch, with the answers that they have.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use whopulls_schemas::UnixMicros;
 use whopulls_schemas::raw::RawAccess;
@@ -17,7 +18,7 @@ use crate::worker::source::{Partition, Source};
 /// Rows of the table that the memory is made from at most; at about 600 bytes each, and twice as many while they are sorted out, 300 MB for a moment.
 const ROWS_MAX: usize = 250_000;
 
-impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
+impl<S: Source, E: Fn(&RawAccess) -> Arc<Enriched> + Send + Sync> Worker<'_, S, E> {
     /// What was in the table may have changed.
     pub(super) fn forget_counts(&mut self) {
         self.fold = Fold::default();
@@ -27,7 +28,7 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
     /// Makes events of a batch's records: says what each was, in the order in which they were read. `None`: gave up.
     pub(super) async fn count_rows(
         &mut self,
-        rows: Vec<(RawAccess, Enriched)>,
+        rows: Vec<(Box<RawAccess>, Arc<Enriched>)>,
         steps: &BTreeMap<Partition, Step>,
     ) -> Option<Vec<Event>> {
         if steps.keys().any(|partition| !self.remembered.contains(partition)) {
@@ -37,7 +38,7 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
             self.remembered.extend(steps.keys().copied());
         }
         let before = self.fold.forgotten();
-        let count = |(raw, enriched)| {
+        let count = |(raw, enriched): (Box<RawAccess>, Arc<Enriched>)| {
             let counted = self.fold.count(&Request::of(&raw, &enriched, action(&raw)));
             Event { raw, counted, enriched }
         };
@@ -47,7 +48,7 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
     }
 
     /// Remembers what the table holds of the ten minutes before these rows, and of their own time.
-    async fn remember(&mut self, rows: &[(RawAccess, Enriched)]) -> Flow {
+    async fn remember(&mut self, rows: &[(Box<RawAccess>, Arc<Enriched>)]) -> Flow {
         let moments = || rows.iter().map(|(raw, _)| raw.ts.0);
         let (Some(first), Some(last)) = (moments().min(), moments().max()) else { return Flow::GoOn };
         let stretch = (UnixMicros(first.saturating_sub(WINDOW_US)), UnixMicros(last));

@@ -14,7 +14,7 @@ use whopulls_schemas::raw::RawAccess;
 
 use super::collect::{Action, Collector, Content, FlushLimits, Incoming};
 use super::metrics::WorkerMetrics;
-use super::source::{Offset, Partition, Source, SourceError, SourceEvent, SourceRecord};
+use super::source::{Offset, Partition, Payload, Source, SourceError, SourceEvent, SourceRecord};
 use crate::event::{EncodeError, Enriched};
 use crate::fold::Fold;
 use crate::io::clock;
@@ -30,8 +30,6 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 pub struct WorkerConfig {
     /// When a batch is written.
     pub flush: FlushLimits,
-    /// Stop when every partition named here is committed up to this next offset; for imports.
-    pub stop_at: Option<BTreeMap<Partition, Offset>>,
     /// How long a failing store is still tried after shutdown was asked for. What is not committed is read again later.
     pub shutdown_grace: Duration,
     /// Who is asked for names of addresses before the records are enriched; nobody where the operator does not want it.
@@ -40,7 +38,7 @@ pub struct WorkerConfig {
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self { flush: FlushLimits::default(), stop_at: None, shutdown_grace: Duration::from_secs(10), names: None }
+        Self { flush: FlushLimits::default(), shutdown_grace: Duration::from_secs(10), names: None }
     }
 }
 
@@ -82,7 +80,7 @@ pub enum WorkerError {
     EncodeThread(#[source] tokio::task::JoinError),
 }
 
-/// Reads the source into the table until `shutdown` or `stop_at`. Each record is in the table once, or among the dead
+/// Reads the source into the table until `shutdown`, or until the source has ended. Each record is in the table once, or among the dead
 /// letters, whatever dies.
 ///
 /// # Errors
@@ -97,10 +95,10 @@ pub async fn run_worker<S, E>(
 ) -> Result<WorkerSummary, WorkerError>
 where
     S: Source,
-    E: Fn(&RawAccess) -> Enriched + Send + Sync,
+    E: Fn(&RawAccess) -> Arc<Enriched> + Send + Sync,
 {
     let topic = source.topic().to_owned();
-    let collector = Collector::new(&topic, config.flush, config.stop_at);
+    let collector = Collector::new(&topic, config.flush);
     let retry = Retry::new(shutdown.clone(), config.shutdown_grace, metrics.retries.clone());
     let (summary, names) = (WorkerSummary::default(), config.names);
     let (fold, remembered) = (Fold::default(), BTreeSet::new());
@@ -120,7 +118,7 @@ struct Worker<'a, S, E> {
     /// Partitions whose last minutes the memory knows.
     remembered: BTreeSet<Partition>,
     metrics: &'a WorkerMetrics,
-    collector: Collector<(RawAccess, Enriched)>,
+    collector: Collector<(Box<RawAccess>, Arc<Enriched>)>,
     retry: Retry,
     shutdown: CancellationToken,
     summary: WorkerSummary,
@@ -134,7 +132,7 @@ enum Flow {
     GiveUp,
 }
 
-impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
+impl<S: Source, E: Fn(&RawAccess) -> Arc<Enriched> + Send + Sync> Worker<'_, S, E> {
     async fn run(mut self) -> Result<WorkerSummary, WorkerError> {
         loop {
             let flow = match self.collector.poll_action(clock::now()) {
@@ -176,6 +174,10 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
                 self.retry.succeeded();
                 Ok(Flow::GoOn)
             }
+            Ok(SourceEvent::Ended) => {
+                self.collector.handle_drain();
+                Ok(Flow::GoOn)
+            }
             Err(error @ SourceError::Unavailable { .. }) => Ok(self.retry.pause("read the source", &error).await),
             Err(error @ SourceError::Fatal { .. }) => Err(error.into()),
         }
@@ -215,7 +217,7 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
         self.retry.succeeded();
         let decoded: Vec<_> = records.into_iter().map(decode).collect();
         if let Some(names) = &self.names {
-            let raws: Vec<&RawAccess> = decoded.iter().filter_map(Incoming::row).collect();
+            let raws: Vec<&RawAccess> = decoded.iter().filter_map(Incoming::row).map(Box::as_ref).collect();
             names.learn(&raws).await;
         }
         for incoming in decoded {
@@ -252,12 +254,16 @@ impl<S: Source, E: Fn(&RawAccess) -> Enriched + Send + Sync> Worker<'_, S, E> {
     }
 }
 
-fn decode(record: SourceRecord) -> Incoming<RawAccess> {
+fn decode(record: SourceRecord) -> Incoming<Box<RawAccess>> {
     let SourceRecord { partition, offset, payload } = record;
-    let byte_count = payload.len();
-    let content = match RawAccess::decode(&payload) {
-        Ok(row) => Content::Row { node: row.node.clone(), seq: row.seq, row },
-        Err(rejected) => Content::Refused(rejected, payload),
+    let byte_count = payload.byte_count();
+    let row = |row: Box<RawAccess>| Content::Row { node: row.node.clone(), seq: row.seq, row };
+    let content = match payload {
+        Payload::Decoded(raw) => row(raw),
+        Payload::Encoded(bytes) => match RawAccess::decode(&bytes) {
+            Ok(raw) => row(Box::new(raw)),
+            Err(rejected) => Content::Refused(rejected, bytes),
+        },
     };
     Incoming { partition, offset, byte_count, content }
 }

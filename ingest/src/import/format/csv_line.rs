@@ -3,7 +3,6 @@
 use csv::{ByteRecord, ReaderBuilder};
 use whopulls_schemas::Rejected;
 
-use super::super::entry::Entry;
 use super::super::header::{Columns, Header};
 use super::super::part::wrong;
 
@@ -18,17 +17,17 @@ pub(in super::super) fn cells(line: &[u8]) -> Result<ByteRecord, Rejected> {
     }
 }
 
-/// What `entry` makes of the line, by the columns of its header or, without one, by the format's own.
-pub(super) fn read<const N: usize>(
+/// What `read` makes of the line, by the columns of its header or, without one, by the format's own.
+pub(super) fn read<const N: usize, T>(
     line: &[u8],
     header: &Header,
     own: &'static [&'static str; N],
-    entry: impl FnOnce(&ByteRecord, &Columns) -> Result<Entry<'static>, Rejected>,
-) -> Result<Entry<'static>, Rejected> {
+    read: impl FnOnce(&ByteRecord, &Columns) -> Result<T, Rejected>,
+) -> Result<T, Rejected> {
     let record = cells(line)?;
     match header {
-        Header::Columns(columns) => entry(&record, columns),
-        Header::Absent | Header::UnknownVersion => entry(&record, &Columns::new(own.iter().copied(), own)),
+        Header::Columns(columns) => read(&record, columns),
+        Header::Absent | Header::UnknownVersion => read(&record, &Columns::new(own.iter().copied(), own)),
     }
 }
 

@@ -6,6 +6,7 @@ mod caddy;
 mod clf;
 pub(super) mod cloudfront;
 pub(super) mod csv_line;
+pub(super) mod docker;
 mod fastly;
 pub(super) mod gcs;
 mod linehaul;
@@ -23,6 +24,7 @@ use whopulls_schemas::raw::RawAccess;
 use super::LogFormat;
 use super::entry::Entry;
 use super::header::Header;
+use super::part::wrong;
 use clf::Clf;
 pub(super) use template::entry;
 pub use template::{LogTemplate, LogTemplateError};
@@ -59,6 +61,8 @@ pub(super) fn read<'a>(
         LogFormat::Gcs => gcs::parse(line, header),
         LogFormat::Artifactory => artifactory::parse(line),
         LogFormat::Scarf => scarf::parse(line, header),
+        // Its lines are no requests: they are read by `read_report`.
+        LogFormat::Docker => Err(wrong("line", "a sum over a week or a month, and no request")),
         LogFormat::Caddy => return caddy::parse(line).map(or_nothing),
         LogFormat::Registry => return registry::parse(line).map(or_nothing),
         LogFormat::Whopulls => return own::parse(line, number, node).map(|record| Read::Record(Box::new(record))),

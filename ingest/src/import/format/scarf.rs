@@ -41,16 +41,23 @@ pub(in super::super) const COLUMNS: [&str; 24] = [
     "mtc_quota_exceeded",
 ];
 
-/// What is kept beside the record's own fields, and under which name.
-const VARS: [(&str, &str); 5] = [
-    ("type", "scarf_type"),
-    ("pixel", "scarf_pixel"),
-    ("origin_company", "scarf_company"),
-    ("origin_domain", "scarf_domain"),
-    ("confidence", "scarf_confidence"),
+/// Who asked, and from where: of an event whose client did not want to be tracked it is not kept.
+const WHO: [&str; 12] = [
+    "origin_id",
+    "origin_latitude",
+    "origin_longitude",
+    "origin_country",
+    "origin_city",
+    "origin_postal",
+    "origin_connection_type",
+    "origin_company",
+    "origin_domain",
+    "confidence",
+    "endpoint_id",
+    "origin_state",
 ];
 
-/// Of an event's own variables, at most this many: with those above they are fewer than a record holds.
+/// Of an event's own variables, at most this many: with Scarf's they are fewer than a record holds.
 const VARIABLES_MAX: usize = 32;
 
 pub(super) fn parse(line: &[u8], header: &Header) -> Result<Entry<'static>, Rejected> {
@@ -83,8 +90,10 @@ fn entry(record: &ByteRecord, columns: &Columns) -> Result<Entry<'static>, Rejec
         let texts = variables.iter().filter_map(|(name, value)| Some((bounded(name), bounded(value.as_str()?))));
         entry.vars.extend(texts.take(VARIABLES_MAX));
     }
-    for (column, name) in VARS {
-        entry.vars.extend(text(column).map(|text| (name.to_owned(), bounded(&text))));
+    // Every cell as it stands, so that it can be exported again; package and version are the record's own.
+    let kept = COLUMNS.iter().filter(|column| !["package", "version"].contains(*column));
+    for column in kept.filter(|column| !(entry.dnt && WHO.contains(*column))) {
+        entry.vars.extend(text(column).map(|text| (format!("scarf_{column}"), bounded(&text))));
     }
     entry.identity = Some(Cow::Owned(format!("scarf {identity}")));
     Ok(entry)

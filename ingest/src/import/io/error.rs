@@ -43,22 +43,33 @@ pub enum ImportError {
         /// Why.
         source: io::Error,
     },
-    /// The spool does not take the records; what was appended before stays, and importing again adds only the rest.
-    #[error("append to the spool the records of {} before line {line}", path.display())]
-    Append {
+    /// The records are not taken; those that were before stay, and importing again adds only the rest.
+    #[error("pass on the records of {} before line {line}", path.display())]
+    Take {
         /// The file.
         path: PathBuf,
         /// The line after the last one of the batch that failed.
         line: u64,
         /// Why.
-        source: AppendError,
+        source: NotTaken,
     },
+}
+
+/// Records were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// The spool refuses them.
+    #[error("append them to the spool")]
+    Append(#[source] AppendError),
+    /// Whoever took them has ended.
+    #[error("nobody takes them any more")]
+    Closed,
 }
 
 /// What ended the reading of a file early.
 pub(super) enum Stopped {
     Read(io::Error),
-    Append { line: u64, source: AppendError },
+    Take { line: u64, source: NotTaken },
 }
 
 impl From<io::Error> for Stopped {
@@ -71,7 +82,7 @@ impl Stopped {
     pub(super) fn of(self, path: PathBuf) -> ImportError {
         match self {
             Self::Read(source) => ImportError::Read { path, source },
-            Self::Append { line, source } => ImportError::Append { path, line, source },
+            Self::Take { line, source } => ImportError::Take { path, line, source },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a log file within bounded memory, and passing it to the spool.
+//! Reading a log file within bounded memory, and passing its records on.
 
 mod content;
 mod error;
@@ -6,27 +6,32 @@ mod ids;
 mod lines;
 mod parallel;
 mod paths;
+mod report;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use whopulls_schemas::raw::RAW_RECORD_BYTES_MAX;
+use whopulls_schemas::raw::{RAW_RECORD_BYTES_MAX, RawAccess};
 
 use super::detect::{DETECT_LINES, detect};
 use super::log_format::{LogFormat, Shape};
 use super::{ImportRules, Importer, RejectedLine, Rejections};
 use crate::spool::Spool;
 pub use content::DECOMPRESSED_BYTES_MAX;
-pub use error::ImportError;
+pub use error::{ImportError, NotTaken};
 pub use ids::ImportedIds;
 use lines::Lines;
 use parallel::{Results, read_lines};
 pub use paths::{PathsError, expand};
+pub use report::{REPORT_ROWS_MAX, read_report};
 
 /// A longer line is rejected as oversized; its start is kept. A record of our own may be as long as the contract allows.
 const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// The records of lines that follow each other. Boxed: a record has 700 bytes and goes from thread to thread.
+pub type Records = Vec<Box<RawAccess>>;
 
 /// How far an import is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,7 +49,7 @@ pub struct ImportReport {
     pub node: String,
     /// Lines read.
     pub lines: u64,
-    /// Records appended.
+    /// Records taken.
     pub accepted: u64,
     /// Lines rejected.
     pub rejected: u64,
@@ -54,10 +59,6 @@ pub struct ImportReport {
     pub passed_over: u64,
     /// The rejected ones by reason.
     pub rejections: Rejections,
-    /// The line of the last record.
-    pub last_line: Option<u64>,
-    /// One past the last record's place in the spool: when a reader is there, everything is passed on.
-    pub end_seq: u64,
 }
 
 /// A log that is open, and known by its content.
@@ -139,15 +140,15 @@ fn first_lines(file: &File) -> io::Result<Vec<Vec<u8>>> {
     Ok(first)
 }
 
-/// Passes a whole log to the spool, in order, and every line that makes no record to `on_rejected`. Lines are read on every core. It
-/// blocks: not for an asynchronous task.
+/// Hands the records of a whole log to `take`, in order, and every line that makes no record to `on_rejected`. Lines are read on every
+/// core. It blocks: not for an asynchronous task.
 ///
 /// # Errors
-/// The file cannot be read, or the spool does not take the records.
-pub fn import_file(
+/// The file cannot be read, or the records are not taken.
+pub fn read_log(
     file: ImportFile,
-    spool: &Spool,
     ids: &mut ImportedIds,
+    mut take: impl FnMut(Records) -> Result<(), NotTaken>,
     mut on_rejected: impl FnMut(RejectedLine),
     mut on_progress: impl FnMut(ImportProgress),
 ) -> Result<ImportReport, ImportError> {
@@ -161,9 +162,9 @@ pub fn import_file(
         ids.load().map_err(|source| ImportError::Ids { path: ids.path(), source })?;
     }
     let read = content::reader(&file).map_err(|source| ImportError::Read { path: path.clone(), source })?;
-    let mut report = ImportReport { node: node.clone(), end_seq: spool.end_seq(), ..ImportReport::default() };
+    let mut report = ImportReport { node: node.clone(), ..ImportReport::default() };
     let take = |results: Results| -> Result<(), error::Stopped> {
-        let Results { records, rejected, passed_over, bytes_read } = results;
+        let Results { mut records, rejected, passed_over, bytes_read } = results;
         report.lines += records.len() as u64 + rejected.len() as u64 + passed_over;
         report.passed_over += passed_over;
         report.rejected += rejected.len() as u64;
@@ -172,15 +173,13 @@ pub fn import_file(
             on_rejected(line);
         }
         let found = records.len();
-        let new = records.into_iter().filter(|(_, id, _)| !counts_once || ids.is_new(*id));
-        let (lines, batch): (Vec<u64>, Vec<Bytes>) = new.map(|(line, _, record)| (line, record)).unzip();
-        report.duplicates += (found - batch.len()) as u64;
-        if let Some(last) = lines.last() {
-            let appended = spool.append_batch_blocking(&batch);
+        records.retain(|record| !counts_once || ids.is_new(record.id));
+        let new = records.len();
+        report.duplicates += (found - new) as u64;
+        if new > 0 {
             let line = report.lines + 1;
-            report.end_seq = appended.map_err(|source| error::Stopped::Append { line, source })? + 1;
-            report.accepted += batch.len() as u64;
-            report.last_line = Some(*last);
+            take(records).map_err(|source| error::Stopped::Take { line, source })?;
+            report.accepted += new as u64;
         }
         on_progress(ImportProgress { bytes: bytes_read, lines: report.lines });
         Ok(())
@@ -188,4 +187,26 @@ pub fn import_file(
     let read = read_lines(Lines::new(read, line_bytes_max), Importer::new(rules, &node), take);
     read.map_err(|stopped| stopped.of(path))?;
     Ok(report)
+}
+
+/// The same into a spool. What comes back beside the report is one past the last record's place there: a reader that is there has passed
+/// everything on.
+///
+/// # Errors
+/// The file cannot be read, or the spool does not take the records.
+pub fn import_file(
+    file: ImportFile,
+    spool: &Spool,
+    ids: &mut ImportedIds,
+    on_rejected: impl FnMut(RejectedLine),
+    on_progress: impl FnMut(ImportProgress),
+) -> Result<(ImportReport, u64), ImportError> {
+    let mut end_seq = spool.end_seq();
+    let append = |records: Records| {
+        let batch: Vec<Bytes> = records.iter().map(|record| Bytes::from(record.encode())).collect();
+        end_seq = spool.append_batch_blocking(&batch).map_err(NotTaken::Append)? + 1;
+        Ok(())
+    };
+    let report = read_log(file, ids, append, on_rejected, on_progress)?;
+    Ok((report, end_seq))
 }

@@ -5,10 +5,8 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use bytes::Bytes;
-use uuid::Uuid;
-
 use super::super::{Imported, Importer, RejectedLine};
+use super::Records;
 use super::lines::{Chunk, Lines};
 
 /// More threads than this wait for the one that reads the file.
@@ -20,8 +18,7 @@ const WAITING: usize = 1;
 /// What became of a chunk's lines.
 #[derive(Debug, Default)]
 pub(super) struct Results {
-    /// Encoded, with line and identity.
-    pub(super) records: Vec<(u64, Uuid, Bytes)>,
+    pub(super) records: Records,
     pub(super) rejected: Vec<RejectedLine>,
     pub(super) passed_over: u64,
     /// How far the content is read.
@@ -71,10 +68,7 @@ fn work(chunks: &Receiver<Chunk>, results: &SyncSender<Results>) {
         let mut done = Results { bytes_read: chunk.bytes_read, ..Results::default() };
         for result in chunk.results() {
             match result {
-                Imported::Record(record) => {
-                    let encoded = Bytes::from(record.encode());
-                    done.records.push((record.seq, record.id, encoded));
-                }
+                Imported::Record(record) => done.records.push(record),
                 Imported::Rejected(line) => done.rejected.push(line),
                 Imported::PassedOver => done.passed_over += 1,
             }
