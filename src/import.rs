@@ -247,7 +247,7 @@ fn style() -> Result<ProgressStyle> {
     ProgressStyle::with_template(template).context("draw a progress bar")
 }
 
-fn letter(topic: &str, line: &RejectedLine) -> DeadLetter {
+pub(crate) fn letter(topic: &str, line: &RejectedLine) -> DeadLetter {
     DeadLetter {
         topic: topic.to_owned(),
         partition: PARTITION,

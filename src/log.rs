@@ -14,7 +14,7 @@ const QUIET: &str = "hickory_net=off,hickory_resolver=off,hickory_proto=off,buoy
 /// Starts the log. Roles tell what they do; one-time commands only what went wrong. `WHOPULLS_LOG` says otherwise.
 pub(crate) fn start(command: &Command, json: bool) {
     let level = match command {
-        Command::Up | Command::Gateway | Command::Enrich | Command::Serve => "info",
+        Command::Up | Command::Gateway | Command::Enrich | Command::Serve | Command::Follow(_) => "info",
         Command::Demo(_)
         | Command::Import(_)
         | Command::Export(_)

@@ -8,6 +8,7 @@ mod demo;
 mod endpoint_key;
 mod explain;
 mod export;
+mod follow;
 mod forget;
 mod geo;
 mod import;
@@ -61,6 +62,7 @@ enum Command {
     Serve,
     /// Bring in somebody's access log
     Import(import::ImportArguments),
+    Follow(follow::FollowArguments),
     /// Write events in the shape of another product's export
     Export(export::ExportArguments),
     /// Answer one SQL query
@@ -120,6 +122,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Command::Enrich => Box::pin(role::enrich(&config)).await,
             Command::Serve => Box::pin(role::serve(&config)).await,
             Command::Import(arguments) => Box::pin(import::import(&config, &arguments)).await,
+            Command::Follow(arguments) => Box::pin(follow::follow(&config, &arguments)).await,
             Command::Export(arguments) => Box::pin(export::export(&config, &arguments)).await,
             Command::Sql(arguments) => Box::pin(question::sql(&config, &arguments)).await,
             Command::Orgs(arguments) => Box::pin(question::orgs(&config, &arguments)).await,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod file_watch;
+pub mod follow;
 pub mod forward;
 pub mod gateway;
 pub mod import;

@@ -6,6 +6,7 @@ mod dead_letters;
 mod demo;
 mod endpoint_key;
 mod explain;
+mod follow;
 mod forget;
 mod geo_update;
 mod import;

@@ -28,6 +28,7 @@ use header::{Header, HeaderLine};
 pub(crate) use clf_time::days_since_epoch;
 pub use detect::{DETECT_LINES, DetectError};
 pub use format::{LogTemplate, LogTemplateError};
+pub(crate) use io::Content;
 pub use io::{
     DECOMPRESSED_BYTES_MAX, ImportError, ImportFile, ImportProgress, ImportReport, ImportedIds, NotTaken, PathsError,
     REPORT_ROWS_MAX, Records, expand, import_file, read_log, read_report,

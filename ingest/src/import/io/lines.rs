@@ -1,10 +1,11 @@
 //! Lines of bounded length, and chunks of them that threads can read by themselves.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 
 use super::super::{Imported, Importer, RejectedLine};
-use super::content::BUFFER_BYTES;
+use super::content::{self, BUFFER_BYTES};
 use whopulls_schemas::{RejectReason, Rejected};
 
 /// Lines of a chunk: their records are appended to the spool together, about 400 KiB.
@@ -54,6 +55,26 @@ impl Lines {
             buffer.pop();
         }
         Ok(Some(Line { range: start..buffer.len(), is_whole }))
+    }
+}
+
+/// A log's lines with their places, for one that is followed.
+pub(crate) struct Content(Lines);
+
+impl Content {
+    /// The content from its beginning, unpacked.
+    pub(crate) fn open(file: &File, line_bytes_max: usize) -> io::Result<Self> {
+        Ok(Self(Lines::new(content::reader(file)?, line_bytes_max)))
+    }
+
+    /// Puts the next line behind what `buffer` holds, and says whether it is whole. `None` at the end.
+    pub(crate) fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<bool>> {
+        Ok(self.0.next(buffer)?.map(|line| line.is_whole))
+    }
+
+    /// Behind the last line that was read.
+    pub(crate) const fn offset(&self) -> u64 {
+        self.0.bytes
     }
 }
 

@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use whopulls_schemas::raw::{RAW_RECORD_BYTES_MAX, RawAccess};
 
-use super::detect::{DETECT_LINES, detect};
+use super::detect::{DETECT_LINES, DetectError, detect};
 use super::log_format::{LogFormat, Shape};
 use super::{ImportRules, Importer, RejectedLine, Rejections};
 use crate::spool::Spool;
 pub use content::DECOMPRESSED_BYTES_MAX;
 pub use error::{ImportError, NotTaken};
 pub use ids::ImportedIds;
+pub(crate) use lines::Content;
 use lines::Lines;
 use parallel::{Results, read_lines};
 pub use paths::{PathsError, expand};
@@ -101,9 +102,8 @@ impl ImportFile {
         let (size, hash) = content::identity(&file, DECOMPRESSED_BYTES_MAX).map_err(failed)?;
         let rules = match rules.shape {
             Shape::Auto => {
-                let first = first_lines(&file).map_err(failed)?;
-                let format = detect(&first).map_err(|source| ImportError::Detect { path: path.into(), source })?;
-                rules.with_shape(Shape::Known(format))
+                let detected = rules.detected(&file).map_err(failed)?;
+                detected.map_err(|source| ImportError::Detect { path: path.into(), source })?
             }
             Shape::Known(_) | Shape::Template(_) => rules,
         };
@@ -123,6 +123,14 @@ impl ImportFile {
     /// The shape of its lines: the one that was given or, for `auto`, the one that was seen.
     pub fn shape(&self) -> &Shape {
         self.rules.shape()
+    }
+}
+
+impl ImportRules {
+    /// The same with the format that the file's first lines have.
+    pub(crate) fn detected(self, file: &File) -> io::Result<Result<Self, DetectError>> {
+        let first = first_lines(file)?;
+        Ok(detect(&first).map(|format| self.with_shape(Shape::Known(format))))
     }
 }
 
