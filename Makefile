@@ -45,11 +45,12 @@ past:
 	@scripts/setup test
 	@$(ENV) PAST_EVENTS=$${EVENTS:-5000000} cargo test --workspace --test it -- --nocapture --test-threads 1 past::
 
-# The spool beside a plain file, then the gateway beside nginx. ROUNDS, SECONDS and CONNECTIONS may be set.
+# The spool beside a plain file, the gateway beside nginx, an import beside GoAccess and DuckDB. ROUNDS, SECONDS and CONNECTIONS may be set.
 bench:
 	@scripts/setup bench
 	@$(ENV) cargo bench -p whopulls-ingest
 	@$(ENV) bench/gateway/run
+	@$(ENV) bench/import/run
 
 # The gateway at half its greatest rate while its upstreams misbehave. MINUTES, SEED and RATE_MAX may be set.
 soak:

@@ -12,8 +12,8 @@ use whopulls_schemas::raw::RawAccess;
 
 use crate::spool_source::{PARTITION, offset};
 
-/// Batches of records that wait for the worker: with at most 1,000 of about 1 kB each, 16 MB.
-const WAITING_MAX: usize = 16;
+/// Batches of records that wait for the worker: with at most 1,000 of about 1 kB each, 48 MB. Lines are read on while columns are encoded.
+const WAITING_MAX: usize = 48;
 
 /// The worker's end of an import.
 #[derive(Debug)]

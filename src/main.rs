@@ -28,12 +28,12 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use configuration::ConfigArguments;
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 
 /// Records are made on one thread and dropped on another, millions of them: glibc's allocator takes a fifth of an import's time for it,
 /// and gives memory back late.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Which organizations download and use an open-source project.
 #[derive(Debug, Parser)]
