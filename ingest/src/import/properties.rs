@@ -100,7 +100,7 @@ mod tests {
     }
 
     /// Good lines of every format.
-    const GOOD: [&str; 9] = [
+    const GOOD: [&str; 10] = [
         include_str!("../../fuzz/seeds/import_words/combined"),
         include_str!("../../fuzz/seeds/import_words/aws"),
         include_str!("../../fuzz/seeds/import_json/caddy"),
@@ -109,6 +109,7 @@ mod tests {
         include_str!("../../fuzz/seeds/import_json/whopulls"),
         include_str!("../../fuzz/seeds/import_cells/cloudfront"),
         include_str!("../../fuzz/seeds/import_cells/csv"),
+        include_str!("../../fuzz/seeds/import_cells/docker"),
         include_str!("../../fuzz/seeds/import_cells/pipes"),
     ];
 
@@ -140,6 +141,7 @@ mod tests {
         #[test]
         fn holds_for_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             every_line_is_a_record_or_refused(&bytes, LogFormat::ALL);
+            a_report_reads_or_refuses(&bytes);
             a_format_is_detected_or_not(&bytes);
         }
 
@@ -153,6 +155,7 @@ mod tests {
         #[test]
         fn holds_for_good_lines_with_changes(lines in changed_lines()) {
             every_line_is_a_record_or_refused(&lines, LogFormat::ALL);
+            a_report_reads_or_refuses(&lines);
             a_format_is_detected_or_not(&lines);
         }
 
@@ -174,7 +177,7 @@ mod tests {
 
     #[test]
     fn good_lines_are_records() {
-        for format in LogFormat::ALL {
+        for format in LogFormat::ALL.iter().filter(|format| **format != LogFormat::Docker) {
             let rules = ImportRules::new(*format, &[]).expect("no patterns");
             let mut importer = Importer::new(rules, "n");
             let lines = GOOD.iter().flat_map(|good| good.lines());
@@ -183,11 +186,17 @@ mod tests {
                 .filter(|(line, number)| matches!(importer.line(*number, line.as_bytes()), Imported::Record(_)));
             assert!(records.count() > 0, "no line of {format}");
         }
+        let rows = GOOD
+            .iter()
+            .flat_map(|good| good.lines())
+            .filter(|line| docker::parse(line.as_bytes(), &Header::Absent).is_ok());
+        assert_eq!(rows.count(), 1, "a report has rows and no records");
     }
 
     #[test]
     fn every_format_belongs_to_a_family() {
         let families = [OF_WORDS.as_slice(), OF_JSON.as_slice(), OF_CELLS.as_slice()].concat();
-        assert!(LogFormat::ALL.iter().all(|format| families.contains(format)));
+        let has_one = |format: &LogFormat| families.contains(format) || *format == LogFormat::Docker;
+        assert!(LogFormat::ALL.iter().all(has_one), "a report is read by itself");
     }
 }
